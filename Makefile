@@ -1,0 +1,36 @@
+# Everything a fresh machine needs is Python 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HYPERLLM_DATA ?= ../shared/data
+
+.PHONY: demo test check bench dist clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed  ## the main job on a generated catalogue
+	$(BIN)/hyperllm demo --out demo-shop
+
+test: $(VENV)/.installed  ## every test but the browser's
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/.installed  ## style, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default
+	$(BIN)/python benchmarks/$(or $(WHAT),step).py
+
+dist: $(VENV)/.installed  ## a wheel that works outside the checkout
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf $(VENV) dist demo-shop .pytest_cache .ruff_cache

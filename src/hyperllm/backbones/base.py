@@ -1,0 +1,89 @@
+"""The contract of a backbone.
+
+A backbone turns tangent vectors and a graph into points, and points and triplets into named losses. It never owns node
+tables, a graph, a margin or a data set. Shapes: n nodes, d intrinsic dims, b triplets, q negatives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass as settings
+from torch import Tensor, nn
+
+from hyperllm.config import SETTINGS
+from hyperllm.geometry import lorentz
+from hyperllm.geometry.manifold import Lorentz
+from hyperllm.graph import Graph, Triplets
+from hyperllm.losses.ranking import margin_ranking
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the radius clamp, further ``views`` of points."""
+
+    points: Tensor
+    tangent: Tensor
+    views: tuple[Tensor, ...] = ()
+
+    @property
+    def saturated(self) -> Tensor:
+        """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
+        free = self.tangent.norm(dim=-1)
+        kept = lorentz.logmap0(self.points).norm(dim=-1)
+        return (kept < free * (1 - 1e-4)).float().mean()
+
+
+@settings(frozen=True, config=SETTINGS)
+class BackboneConfig:
+    """Settings every backbone has."""
+
+    layers: PositiveInt = 3
+    """Graph layers L; the input itself (layer 0) is not summed."""
+    radius: PositiveFloat | None = 1.5
+    """Longest geodesic radius of a final point; None for no clamp."""
+    soft_radius: bool = False
+    """Clamp through r·tanh(ρ/r) instead of a hard min."""
+    time_coordinate: bool = False
+    """Repeat the published code: inputs are (n, d+1) with a time coordinate that scales the point's radius."""
+
+
+class Backbone(nn.Module):
+    """Base class: subclasses write `combine`, and override `losses` when they add terms."""
+
+    config_class: type[BackboneConfig] = BackboneConfig
+
+    def __init__(self, config: BackboneConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or self.config_class()
+        self.manifold = Lorentz()
+
+    def reconfigured(self, **changes: object) -> Self:
+        """A fresh backbone of the same kind with other settings."""
+        return type(self)(replace(self.config, **changes))  # type: ignore[arg-type]
+
+    def combine(self, x: Tensor, graph: Graph) -> Tensor:
+        """Input tangent vectors (n, d) to output tangent vectors (n, d)."""
+        raise NotImplementedError
+
+    def forward(
+        self, x: Tensor, graph: Graph, *, train: bool = False, rng: torch.Generator | None = None
+    ) -> Encoded:
+        """Encode all nodes of ``graph``; ``rng`` feeds backbones that drop edges while they train."""
+        tangent = self.combine(x, graph)
+        return Encoded(self.read_out(tangent), tangent)
+
+    def read_out(self, tangent: Tensor) -> Tensor:
+        """Clamp the radius and map to the hyperboloid."""
+        if self.config.time_coordinate:
+            return lorentz.expmap0_with_time(tangent, radius=self.config.radius)
+        if self.config.radius is not None:
+            tangent = lorentz.clamp_radius(tangent, self.config.radius, soft=self.config.soft_radius)
+        return self.manifold.expmap0(tangent)
+
+    def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
+        """Named scalar terms, each already weighted; their sum is the backbone's loss (sum over the batch)."""
+        return {"rank": margin_ranking(encoded.points, triplets, margin=margin)}

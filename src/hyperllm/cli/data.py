@@ -1,0 +1,106 @@
+"""``prepare`` and ``data list|fetch``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyperllm.cli import show
+from hyperllm.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command("prepare")(prepare)
+    group = typer.Typer(help="Well-known public data sets.", no_args_is_help=True)
+    group.command("list")(list_sets)
+    group.command("fetch")(fetch_set)
+    app.add_typer(group, name="data")
+
+
+def prepare(
+    workspace: Annotated[Path, typer.Argument(help="Folder to fill; made if absent.")],
+    interactions: Annotated[Path | None, typer.Option(help="CSV, TSV, JSONL(.gz) or Parquet of events.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Table of item texts.")] = None,
+    amazon: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Amazon reviews and metadata, 2014, 2018 or 2023 layout.")
+    ] = None,
+    published: Annotated[Path | None, typer.Option(help="Folder of train/valid/test .tsv; its split is kept.")] = None,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    rating_column: str | None = None,
+    time_column: str | None = None,
+    id_column: Annotated[str | None, typer.Option(help="Id column of the item table.")] = None,
+    title_column: str | None = None,
+    text_columns: Annotated[str | None, typer.Option(help="Comma-separated text columns of the item table.")] = None,
+    category_column: str | None = None,
+    min_rating: Annotated[float | None, typer.Option(help="Keep events rated at least so; 4 where rated.")] = None,
+    core: Annotated[int, typer.Option(help="Keep users and items with at least so many events.")] = 5,
+    split: Annotated[str, typer.Option(help="per-user, leave-one-out or time.")] = "per-user",
+    duplicates: Annotated[str, typer.Option(help="Which event of a repeated pair stays: first, last or max.")] = "first",
+    seed: int = 0,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Read raw files, filter them, split them."""
+    from hyperllm.data.prepare import PrepareConfig
+    from hyperllm.data.prepare import prepare as run
+    from hyperllm.data.sources.amazon import read_amazon
+    from hyperllm.data.sources.published import read_published
+    from hyperllm.data.sources.table import read_table
+
+    given = [name for name, value in (("--interactions", interactions), ("--amazon", amazon), ("--published", published)) if value]
+    if len(given) != 1:
+        raise ConfigError(f"prepare needs exactly one of --interactions, --amazon, --published; found {given or 'none'}")
+    config = PrepareConfig(min_rating=min_rating, core=core, split=split, duplicates=duplicates, seed=seed)  # type: ignore[arg-type]
+    if amazon is not None:
+        raw, source = read_amazon(*amazon), "amazon"
+    elif published is not None:
+        raw, source = read_published(published), "published"
+    else:
+        raw, source = (
+            read_table(
+                interactions,
+                items,
+                user_column=user_column,
+                item_column=item_column,
+                rating_column=rating_column,
+                time_column=time_column,
+                id_column=id_column,
+                title_column=title_column,
+                text_columns=[c.strip() for c in text_columns.split(",")] if text_columns else (),
+                category_column=category_column,
+            ),
+            "table",
+        )
+    report = run(workspace, raw, config=config, source=source)
+    if json:
+        show.print_json(report.facts())
+    else:
+        typer.echo(report.text())
+
+
+def list_sets() -> None:
+    """Names, sizes and licences of the sets that `fetch` knows."""
+    from hyperllm.data.public_sets import PUBLIC
+
+    show.print_table(("name", "what", "licence"), [(name, s.title, s.licence) for name, s in PUBLIC.items()])
+
+
+def fetch_set(
+    name: Annotated[str, typer.Argument(help="A name from `hyperllm data list`.")],
+    out: Annotated[Path, typer.Option(help="Where to put the files; a folder NAME is made below it.")] = Path("data"),
+    source: Annotated[Path | None, typer.Option("--from", help="Take the files from this folder.")] = None,
+) -> None:
+    """Download a public set (resumable, verified) and say how to prepare it."""
+    from hyperllm.data.public import fetch
+    from hyperllm.data.public_sets import PUBLIC
+
+    with show.Bar(f"fetching {name}") as bar:
+        fetched = fetch(name, out, from_folder=source, progress=lambda file, done, total: bar(done, total, file))
+    typer.echo(f"{name} -> {fetched.folder}\nlicence: {PUBLIC[name].licence}")
+    for file, origin in fetched.origins.items():
+        typer.echo(f"{file}: SHA-256 or MD5 checked against: {origin}")
+    typer.echo(f"next: {shlex.join(['hyperllm', 'prepare', 'WORKSPACE', *fetched.arguments])}")

@@ -1,0 +1,149 @@
+"""``train``, ``evaluate``, ``compare`` and ``export``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hyperllm.cli import show
+from hyperllm.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    for command in (train, evaluate, compare, export):
+        app.command(command.__name__)(command)
+
+
+def train(
+    workspace: Path,
+    backbone: Annotated[str | None, typer.Option(help="hgcf")] = None,
+    framework: Annotated[str | None, typer.Option(help="hyperllm or base")] = None,
+    variant: Annotated[str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")] = None,
+    baseline: Annotated[str | None, typer.Option(help="popularity or ease, instead of a backbone")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    tags: Annotated[str | None, typer.Option(help="Tag set, or none.")] = None,
+    semantics: Annotated[str | None, typer.Option(help="Set of text vectors.")] = None,
+    preset: Annotated[str, typer.Option(help="Named settings.")] = "default",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any number of times.")] = None,
+    phase1: Annotated[Path | None, typer.Option(help="Start phase 2 from this .npz instead of running phase 1.")] = None,
+    compat: Annotated[bool, typer.Option(help="Repeat the published code's quirks.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = True,
+    track: Annotated[Path | None, typer.Option(help="Write TensorBoard events to this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Train a model; only training and validation interactions are read."""
+    from hyperllm.config import parse_assignments
+    from hyperllm.experiments.tracking import Listeners, TensorBoard
+    from hyperllm.experiments.train import TrainRequest
+    from hyperllm.experiments.train import train as work
+
+    request = TrainRequest(
+        backbone=backbone,
+        framework=framework,
+        variant=variant,
+        baseline=baseline,
+        run=run,
+        tags=tags,
+        semantics=semantics,
+        preset=preset,
+        settings=parse_assignments(set_ or []),
+        phase1=phase1,
+        compat=compat,
+        device=device,
+        seed=seed,
+        resume=resume,
+    )
+    with show.Bar("training") as bar:
+        listeners = [show.TrainingBar(bar)] + ([] if track is None else [TensorBoard(track)])
+        done = work(workspace, request, progress=Listeners(listeners))
+    if json:
+        show.print_json({"run": done.name, "folder": str(done.folder), "skipped": done.skipped, **done.facts})
+        return
+    typer.echo(f"{done.name}: {'nothing to do, already trained' if done.skipped else 'trained'} -> {done.folder}")
+    for phase, facts in done.facts.get("phases", {}).items():
+        scores = " ".join(f"{k} {v:.4f}" for k, v in facts["valid"].items())
+        typer.echo(f"  {phase}: {facts['epochs']} epochs, {facts['elapsed_s']} s, best {facts['best_epoch']}: {scores}")
+
+
+def cutoffs(text: str) -> list[int]:
+    """``10,20`` to numbers."""
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise ConfigError(f"--k expects numbers such as 10,20; found {text!r}") from None
+    if not found or found[0] < 1:
+        raise ConfigError(f"--k expects positive numbers; found {text!r}")
+    return found
+
+
+def evaluate(
+    workspace: Path,
+    run: str,
+    part: Annotated[str, typer.Option(help="test or valid")] = "test",
+    k: Annotated[str, typer.Option(help="Cut-offs, comma-separated.")] = "10,20",
+    mask: Annotated[str, typer.Option(help="train, or train+valid")] = "train",
+    groups: Annotated[int | None, typer.Option(help="Also this many equal user groups by activity.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Rank all items for every held-out user; each look at the test part is recorded."""
+    from hyperllm.experiments.measure import evaluate_run
+
+    cuts = cutoffs(k)
+    done = evaluate_run(workspace, run, part=part, k=cuts, mask=mask, groups=groups, command=command_line())  # type: ignore[arg-type]
+    result = done.evaluation
+    if json:
+        document: dict[str, Any] = result.document(run)
+        if done.groups is not None:
+            document["groups"] = done.groups.to_dicts()
+        show.print_json(document)
+        return
+    typer.echo(f"{run}: {part}, mask {mask}, {result.users:,} users ({result.users_skipped:,} without held-out items)")
+    names = sorted({name.split("@")[0] for name in result.metrics})
+    show.print_table(("metric", *(f"@{c}" for c in cuts)), [(n, *(result.metrics[f"{n}@{c}"] for c in cuts)) for n in names])
+    if done.groups is not None:
+        show.print_table(done.groups.columns, done.groups.rows(), title="users by training interactions, fewest first")
+
+
+def compare(
+    workspace: Path,
+    runs: list[str],
+    part: str = "test",
+    k: str = "10,20",
+    mask: str = "train",
+    latex: Annotated[bool, typer.Option(help="Print a LaTeX table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Compare runs user by user against the first: differences, bootstrap intervals, corrected p-values."""
+    from hyperllm.evaluation import tables
+    from hyperllm.experiments.measure import compare_runs
+
+    result = compare_runs(workspace, runs, part=part, k=cutoffs(k), mask=mask, command=command_line())  # type: ignore[arg-type]
+    if json:
+        show.print_json([asdict(cell) for cell in result.cells])
+    elif latex:
+        typer.echo(tables.latex(result))
+    else:
+        typer.echo(tables.text(result))
+
+
+def export(workspace: Path, run: str, out: Path) -> None:
+    """Write a run's NumPy-only model folder, to be used without torch and without the workspace."""
+    from hyperllm.experiments.workspace import Workspace
+    from hyperllm.serving.model import ScoreModel
+
+    model = ScoreModel.load(Workspace.opened(workspace).run(run) / "model")
+    model.save(out)
+    typer.echo(f"{len(model.users):,} users and {len(model.items):,} items -> {out}")
+
+
+def command_line() -> str:
+    """This command as typed."""
+    return shlex.join(["hyperllm", *sys.argv[1:]])

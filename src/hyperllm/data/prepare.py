@@ -1,0 +1,256 @@
+"""Raw data -> the artifacts ``dataset/``, ``split/`` and, where tags were imported, ``tags/published``.
+
+Knows the order of the filters, what is written where, and when nothing needs doing. Does not know any file format
+that users bring, and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import polars as pl
+
+from hyperllm import artifacts
+from hyperllm.data import split as splitting
+from hyperllm.data.card import Card
+from hyperllm.data.catalog import Catalog
+from hyperllm.data.filters import KEEPS, Dropped, Keep, core, deduplicate, minimum_rating
+from hyperllm.data.interactions import Interactions
+from hyperllm.data.sources.raw import RawData
+from hyperllm.data.split import PARTS, Rule, Split
+from hyperllm.data.tags import KIND as TAGS
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError, DataError
+from hyperllm.ids import Vocabulary
+
+KIND = "dataset"
+IMPORTED = "published"
+"""Name of the tag set that an import becomes."""
+
+USUAL_THRESHOLD = 4.0
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How events become a data set; none of it applies to a published split."""
+
+    min_rating: float | None = None
+    """Least rating that counts; None means 4 where there are ratings, and no threshold where there are none."""
+    core: int = 5
+    """Each user and item keeps at least this many distinct partners; 1 or 0 keeps all."""
+    split: Rule = "per-user"
+    """How events are divided into train, valid and test; see `hyperllm.data.split`."""
+    duplicates: Keep = "first"
+    """Which event of a repeated pair stays."""
+    seed: int = 0
+    """Seed of the ``per-user`` split."""
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("split", self.split, get_args(Rule)), ("duplicates", self.duplicates, KEEPS)):
+            if value not in choices:
+                raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+        if self.core < 0 or self.seed < 0:
+            raise ConfigError(f"core is {self.core} and seed is {self.seed}; neither may be negative.")
+
+
+@dataclass(frozen=True)
+class TagCounts:
+    """Size of a tag graph."""
+
+    tags: int
+    tag_item_pairs: int
+    tag_tag_edges: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The report of `prepare`: what stands in the workspace now, and what was left out on the way."""
+
+    card: Card
+    parts: Mapping[str, int]
+    """Pairs in train, valid and test."""
+    dropped: tuple[Dropped, ...] = ()
+    warnings: tuple[str, ...] = ()
+    tags: TagCounts | None = None
+    """Size of an imported tag set."""
+    skipped: bool = field(default=False, compare=False)
+    """True where all of it was there already, made from the same files and settings."""
+
+    def text(self) -> str:
+        """The report as plain lines."""
+        card = self.card
+        parts = " / ".join(f"{self.parts[name]:,}" for name in PARTS)
+        lines = [
+            f"{card.users:,} users, {card.items:,} items, {card.interactions:,} interactions, "
+            f"density {card.density:.4%}",
+            f"{' / '.join(PARTS)}: {parts}",
+            *(str(dropped) for dropped in self.dropped),
+        ]
+        if self.tags:
+            lines.append(
+                f"imported {self.tags.tags:,} tags, {self.tags.tag_item_pairs:,} tag-item pairs, "
+                f"{self.tags.tag_tag_edges:,} tag-tag edges"
+            )
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines + (["nothing to do: the workspace is current"] if self.skipped else []))
+
+    def facts(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "skipped"}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], *, skipped: bool) -> Prepared:
+        """Read what `facts` gave."""
+        return cls(
+            card=Card.from_facts(facts["card"]),
+            parts=facts["parts"],
+            dropped=tuple(Dropped(**entry) for entry in facts["dropped"]),
+            warnings=tuple(facts["warnings"]),
+            tags=None if facts["tags"] is None else TagCounts(**facts["tags"]),
+            skipped=skipped,
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Card, Dropped, TagCounts)):
+        return asdict(value)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = None, source: str = "table") -> Prepared:
+    """Filter and split ``raw``, write the artifacts into ``workspace``, and say what happened.
+
+    A raw split is kept, and no filter applies to it. Nothing is written where the artifacts are already made from the
+    same inputs and settings, nor when anything is wrong with the data (`DataError`): then what was there stays.
+    """
+    config = config or PrepareConfig()
+    recorded = _recorded(raw, config, source)
+    if _is_current(workspace, raw, recorded):
+        facts = artifacts.read(workspace / "dataset", KIND).facts
+        return Prepared.from_facts(facts["report"], skipped=True)
+    kept, split, dropped = _kept(raw) if isinstance(raw.interactions, Split) else _filtered(raw, config)
+    catalog = raw.catalog.take(kept.items)
+    report = Prepared(
+        card=Card.of(kept, catalog),
+        parts={name: len(split.part(name)) for name in PARTS},
+        dropped=dropped,
+        warnings=(*raw.notes, *_warnings(raw, kept, catalog, split)),
+        tags=_tag_counts(raw.tags),
+    )
+    _write(workspace, raw, kept, catalog, split, report, recorded)
+    return report
+
+
+def load_catalog(workspace: Path) -> Catalog:
+    """Item texts of a prepared workspace, rows in the order of its item vocabulary."""
+    artifacts.read(workspace / "dataset", KIND)
+    frame = pl.read_parquet(workspace / "dataset" / "items.parquet")
+    return Catalog(Vocabulary(tuple(frame["item_id"])), frame)
+
+
+def load_split(workspace: Path) -> Split:
+    """Train, validation and test of a prepared workspace."""
+    return Split.load(workspace / "split")
+
+
+def load_report(workspace: Path) -> Prepared:
+    """The report of the `prepare` that made this workspace."""
+    return Prepared.from_facts(artifacts.read(workspace / "dataset", KIND).facts["report"], skipped=True)
+
+
+def _recorded(raw: RawData, config: PrepareConfig, source: str) -> dict[str, Any]:
+    """The settings that matter to this data, as a JSON object."""
+    given = {} if isinstance(raw.interactions, Split) else asdict(config)
+    return {**given, "source": source, "reading": dict(raw.reading)}
+
+
+def _is_current(workspace: Path, raw: RawData, recorded: dict[str, Any]) -> bool:
+    inputs = dict(raw.inputs)
+    kinds = {"dataset": KIND, "split": splitting.KIND} | ({f"tags/{IMPORTED}": TAGS} if raw.tags else {})
+    return bool(inputs) and all(
+        artifacts.is_current(workspace / name, kind, config=recorded, inputs=inputs) for name, kind in kinds.items()
+    )
+
+
+def _kept(raw: RawData) -> tuple[Interactions, Split, tuple[Dropped, ...]]:
+    split = raw.interactions
+    assert isinstance(split, Split)
+    pairs = [split.part(name) for name in PARTS]
+    user, item = (np.concatenate([getattr(p, side) for p in pairs]) for side in ("user", "item"))
+    return Interactions(split.users, split.items, user, item), split, ()
+
+
+def _filtered(raw: RawData, config: PrepareConfig) -> tuple[Interactions, Split, tuple[Dropped, ...]]:
+    events = raw.interactions
+    assert isinstance(events, Interactions)
+    if config.split == "time" and raw.time_is_per_user:
+        raise DataError(
+            f"the column {raw.reading.get('time')!r} only numbers each user's own events, so it cannot order the "
+            "events of different users; the split 'time' needs real times. Name them with --time-column, or use "
+            "leave-one-out."
+        )
+    dropped: list[Dropped] = []
+    threshold = config.min_rating
+    if threshold is None and events.rating is not None:
+        threshold = USUAL_THRESHOLD
+    if threshold is not None:
+        events, lost = minimum_rating(events, threshold)
+        dropped.append(lost)
+    events, lost = core(events, config.core)
+    dropped.append(lost)
+    events, lost = deduplicate(events, config.duplicates)
+    dropped.append(lost)
+    return events, splitting.split(events, config.split, seed=config.seed), tuple(dropped)
+
+
+def _warnings(raw: RawData, kept: Interactions, catalog: Catalog, split: Split) -> list[str]:
+    found: list[str] = []
+    empty = int((~catalog.has_text()).sum())
+    if empty:
+        found.append(f"{empty:,} of {len(catalog.items):,} items have no text; they are kept")
+    unclicked = sum(item not in kept.items for item in raw.catalog.items.ids)
+    if unclicked:
+        found.append(f"{unclicked:,} described items have no interaction left and are not part of the data set")
+    lost = len(kept) - sum(len(split.part(name)) for name in PARTS)
+    if lost:
+        found.append(f"{lost:,} held-out interactions of users or items without a training interaction are left out")
+    return found
+
+
+def _tag_counts(tags: TagGraph | None) -> TagCounts | None:
+    return None if tags is None else TagCounts(len(tags.tags), len(tags.tag_items), len(tags.tag_edges))
+
+
+def _write(
+    workspace: Path,
+    raw: RawData,
+    kept: Interactions,
+    catalog: Catalog,
+    split: Split,
+    report: Prepared,
+    recorded: dict[str, Any],
+) -> None:
+    inputs = dict(raw.inputs)
+    facts = {"report": report.facts()}
+    with artifacts.writing(workspace / "dataset", KIND, config=recorded, inputs=inputs, facts=facts) as work:
+        _events(kept).write_parquet(work / "interactions.parquet")
+        catalog.frame.write_parquet(work / "items.parquet")
+        (work / "card.md").write_text(report.card.markdown(), encoding="utf-8")
+    split.save(workspace / "split", config=recorded, inputs=inputs)
+    if raw.tags is not None:
+        raw.tags.save(workspace / "tags" / IMPORTED, config=recorded, inputs=inputs)
+
+
+def _events(kept: Interactions) -> pl.DataFrame:
+    columns: dict[str, Any] = {"user_id": kept.users.take(kept.user), "item_id": kept.items.take(kept.item)}
+    if kept.rating is not None:
+        columns["rating"] = kept.rating
+    if kept.time is not None:
+        columns["time"] = kept.time
+    return pl.DataFrame(columns)

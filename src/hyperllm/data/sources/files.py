@@ -1,0 +1,169 @@
+"""Files on disk -> tables, with one clear sentence when that fails.
+
+Knows CSV, TSV, JSON lines, Parquet and gzip, and that text is UTF-8. Does not know what a column means.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+
+from hyperllm.errors import DataError
+
+GZIP = b"\x1f\x8b"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """The table in ``path``; the name's ending (before an optional ``.gz``) says which format.
+
+    Text formats give every CSV value as a string, so that leading zeros survive; raises `DataError` where there is no
+    such file, or it is empty, cut short, badly encoded or of another format.
+    """
+    require_file(path)
+    name = path.name.lower().removesuffix(".gz")
+    for ending, reader in READERS.items():
+        if name.endswith(ending):
+            frame = reader(path)
+            break
+    else:
+        raise DataError(f"{str(path)!r} has no known ending; expected {', '.join(READERS)} (text also with .gz).")
+    if not frame.height or not frame.width:
+        raise DataError(f"{str(path)!r} has a header but no row; expected at least one.")
+    return frame
+
+
+def require_file(path: Path) -> None:
+    """Raise `DataError` unless ``path`` is a file with something in it."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{str(path)!r} {what}; expected a file. Check the path.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{str(path)!r} is empty; expected a table with a header and at least one row.")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, text without the line break) of every line that is not blank, read as a stream."""
+    require_file(path)
+    number = 0
+    try:
+        with gzip.open(path) if zipped(path) else path.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                if raw.strip():
+                    yield number, raw.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise _encoding(path, number) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad_gzip(path, error) from None
+
+
+def zipped(path: Path) -> bool:
+    """Whether ``path`` is gzip by its first bytes; raises `DataError` where only the name says so."""
+    with path.open("rb") as stream:
+        magic = stream.read(2)
+    if magic != GZIP and path.suffix.lower() == ".gz":
+        raise DataError(f"{str(path)!r} is called .gz but is not gzip. Download it again, or rename it.")
+    return magic == GZIP
+
+
+def _bytes(path: Path) -> bytes | Path:
+    """What a reader of text formats should read: the file itself, or its unpacked bytes; begins with UTF-8."""
+    source = _unpacked(path) if zipped(path) else path
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(_head(source))
+    except UnicodeDecodeError as error:
+        raise _encoding(path, _head(source).count(b"\n", 0, error.start) + 1) from None
+    return source
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad_gzip(path, error) from None
+    if not raw:
+        raise DataError(f"{str(path)!r} is empty once unpacked; expected a table with a header and at least one row.")
+    return raw
+
+
+def _csv(path: Path, separator: str | None = None) -> pl.DataFrame:
+    source = _bytes(path)
+    separator = separator or _separator(source)
+    try:
+        return pl.read_csv(source, separator=separator, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, source, error, "CSV with a header, standard quoting") from None
+
+
+def _tsv(path: Path) -> pl.DataFrame:
+    return _csv(path, "\t")
+
+
+def _json_lines(path: Path) -> pl.DataFrame:
+    source = _bytes(path)
+    try:
+        if _head(source).lstrip().startswith(b"["):
+            return pl.read_json(source, infer_schema_length=None)
+        return pl.read_ndjson(source, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, source, error, "one JSON object a line") from None
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as Parquet ({_first_line(error)}). Write it again.") from None
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".txt": _csv,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json_lines,
+    ".parquet": _parquet,
+    ".pq": _parquet,
+}
+
+
+def _head(source: bytes | Path) -> bytes:
+    if isinstance(source, bytes):
+        return source[:65_536]
+    with source.open("rb") as stream:
+        return stream.read(65_536)
+
+
+def _separator(source: bytes | Path) -> str:
+    """A comma, unless the header has none and has a tab or semicolon."""
+    header = _head(source).split(b"\n", 1)[0]
+    return next((s for s in (",", "\t", ";") if s.encode() in header), ",")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0].strip().rstrip(".")
+
+
+def _unreadable(path: Path, source: bytes | Path, error: Exception, expected: str) -> DataError:
+    raw = source if isinstance(source, bytes) else source.read_bytes()
+    try:
+        raw.decode()
+    except UnicodeDecodeError as wrong:
+        return _encoding(path, raw.count(b"\n", 0, wrong.start) + 1)
+    return DataError(f"{str(path)!r} cannot be read ({_first_line(error)}); expected {expected}.")
+
+
+def _encoding(path: Path, line: int) -> DataError:
+    with path.open("rb") as stream:
+        guess = " (it looks like UTF-16)" if stream.read(2) in UTF16 else ""
+    return DataError(f"{str(path)!r} is not UTF-8{guess}: line {line:,} cannot be decoded. Save it again as UTF-8.")
+
+
+def _bad_gzip(path: Path, error: Exception) -> DataError:
+    return DataError(f"{str(path)!r} is damaged or cut-short gzip ({_first_line(error)}). Download or pack it again.")

@@ -1,0 +1,124 @@
+"""Train, validation and test.
+
+Knows three rules that divide interactions, each seeded or deterministic. Does not know any model or metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from hyperllm import artifacts
+from hyperllm.data.interactions import Interactions, Pairs
+from hyperllm.errors import ConfigError, DataError
+from hyperllm.ids import Rows, Vocabulary
+
+KIND = "split"
+Part = Literal["train", "valid", "test"]
+PARTS: tuple[Part, ...] = ("train", "valid", "test")
+Rule = Literal["per-user", "leave-one-out", "time"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint sets of pairs over one pair of vocabularies."""
+
+    users: Vocabulary
+    items: Vocabulary
+    train: Pairs
+    valid: Pairs
+    test: Pairs
+
+    def part(self, name: Part) -> Pairs:
+        """The pairs of one part."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[name]
+
+    def save(
+        self, folder: Path, *, config: Mapping[str, Any], inputs: Mapping[str, str], facts: dict[str, Any] | None = None
+    ) -> None:
+        """Write the artifact ``folder``: ids and one Parquet table a part."""
+        facts = {**(facts or {}), **{name: len(self.part(name)) for name in PARTS}}
+        with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
+            pl.DataFrame({"user_id": self.users.ids}).write_parquet(work / "users.parquet")
+            pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")
+            for name in PARTS:
+                pairs = self.part(name)
+                pl.DataFrame({"user": pairs.user, "item": pairs.item}).write_parquet(work / f"{name}.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Split:
+        """Read what `save` wrote."""
+        artifacts.read(folder, KIND)
+        parts: dict[str, Pairs] = {}
+        for name in PARTS:
+            frame = pl.read_parquet(folder / f"{name}.parquet")
+            parts[name] = Pairs(frame["user"].to_numpy(), frame["item"].to_numpy())
+        return cls(
+            users=Vocabulary(tuple(pl.read_parquet(folder / "users.parquet")["user_id"])),
+            items=Vocabulary(tuple(pl.read_parquet(folder / "items.parquet")["item_id"])),
+            **parts,
+        )
+
+
+def split(interactions: Interactions, rule: Rule = "per-user", *, seed: int = 0) -> Split:
+    """Divide interactions by one of the three rules.
+
+    ``per-user``: of a user's n events, max(1, ⌊n/10⌋) each go to validation and test at random, the rest trains.
+    ``leave-one-out``: the last event tests, the one before validates. ``time``: the first 80 % of all events train, the
+    next 10 % validate, the rest test; held-out users and items without a training event are dropped there.
+    Users with fewer than three events train whole.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"unknown split {rule!r}; choose one of {', '.join(RULES)}")
+    part = RULES[rule](interactions, seed)
+    chosen = [Pairs(interactions.user[part == k], interactions.item[part == k]) for k in range(3)]
+    if not len(chosen[0]):
+        raise DataError("the split leaves no training interaction; use a milder filter")
+    return Split(interactions.users, interactions.items, *chosen)
+
+
+def _rank_from_end(interactions: Interactions, order: Rows) -> tuple[Rows, Rows]:
+    """(position from the end, events of the user) for every event, under ``order`` within each user."""
+    sequence = np.lexsort((order, interactions.user))
+    counts = np.bincount(interactions.user, minlength=len(interactions.users))
+    ends = np.cumsum(counts)
+    from_end = np.empty(len(interactions), dtype=np.int64)
+    from_end[sequence] = np.repeat(ends, counts) - 1 - np.arange(len(interactions))
+    return from_end, counts[interactions.user]
+
+
+def _per_user(interactions: Interactions, seed: int) -> Rows:
+    shuffled = np.random.default_rng(seed).permutation(len(interactions))
+    from_end, count = _rank_from_end(interactions, shuffled)
+    held = np.where(count >= 3, np.maximum(1, count // 10), 0)
+    return np.where(from_end < held, 2, np.where(from_end < 2 * held, 1, 0))
+
+
+def _time_order(interactions: Interactions, rule: str) -> Rows:
+    if interactions.time is None:
+        raise DataError(f"the split {rule!r} needs a time column; name it with --time-column, or use per-user")
+    return np.argsort(np.argsort(interactions.time, kind="stable"), kind="stable")
+
+
+def _leave_one_out(interactions: Interactions, seed: int) -> Rows:
+    del seed
+    from_end, count = _rank_from_end(interactions, _time_order(interactions, "leave-one-out"))
+    return np.where(count < 3, 0, np.where(from_end == 0, 2, np.where(from_end == 1, 1, 0)))
+
+
+def _by_time(interactions: Interactions, seed: int) -> Rows:
+    del seed
+    position = _time_order(interactions, "time")
+    n = len(interactions)
+    part = np.where(position < 0.8 * n, 0, np.where(position < 0.9 * n, 1, 2))
+    trained_users = np.isin(interactions.user, interactions.user[part == 0])
+    trained_items = np.isin(interactions.item, interactions.item[part == 0])
+    return np.where((part > 0) & ~(trained_users & trained_items), 3, part)
+
+
+RULES = {"per-user": _per_user, "leave-one-out": _leave_one_out, "time": _by_time}

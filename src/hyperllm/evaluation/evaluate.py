@@ -1,0 +1,220 @@
+"""Measure a ranker on one part of a split.
+
+Knows the protocol: full ranking over all items, training pairs hidden (validation pairs too, on request), the mean over
+users who have at least one item in the part; the others are counted. Does not know any model: it takes a function
+``topk(user_rows, k, mask=…)`` or an object with such a method.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from hyperllm import artifacts
+from hyperllm.data.interactions import Pairs
+from hyperllm.data.split import Split
+from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays, choose, did_you_mean
+from hyperllm.evaluation.metrics import METRICS, Hits
+from hyperllm.evaluation.rank import Ranker, TopK, check_k
+from hyperllm.ids import Rows
+
+KIND = "evaluation"
+Part = Literal["valid", "test"]
+Mask = Literal["train", "train+valid"]
+_SCORES_AT_ONCE = 2**24
+
+
+class Model(Protocol):
+    """Anything with a ``topk`` method; `hyperllm.serving.model.ScoreModel` is one."""
+
+    @property
+    def topk(self) -> Ranker:
+        """The ranking function."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The result. ``metrics`` maps ``recall@20`` and the like to the mean over ``users`` users.
+
+    ``beyond_accuracy`` holds ``coverage@k`` (share of all items that is recommended to anyone) and ``novelty@k`` (mean
+    −log₂ of the recommended items' share of the training interactions, in bits). ``per_user`` has the column user_id
+    and one column a metric, one row for each counted user.
+    """
+
+    part: Part
+    mask: Mask
+    users: int
+    users_skipped: int
+    metrics: dict[str, float]
+    beyond_accuracy: dict[str, float]
+    per_user: pl.DataFrame
+
+    def document(self, run: str) -> dict[str, Any]:
+        """The JSON document of ``evaluate --json``."""
+        return {
+            "run": run,
+            "part": self.part,
+            "mask": self.mask,
+            "users": self.users,
+            "users_skipped": self.users_skipped,
+            "metrics": dict(self.metrics),
+            "beyond_accuracy": dict(self.beyond_accuracy),
+        }
+
+    def save(self, folder: Path, *, run: str) -> None:
+        """Write the artifact ``folder``: metrics.json and per_user.parquet."""
+        config = {"run": run, "part": self.part, "mask": self.mask}
+        with artifacts.writing(folder, KIND, config=config) as work:
+            artifacts.write_json(work / "metrics.json", self.document(run))
+            self.per_user.write_parquet(work / "per_user.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Evaluation:
+        """Read what `save` wrote."""
+        artifacts.read(folder, KIND)
+        try:
+            told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            fields = {name: told[name] for name in cls.__dataclass_fields__ if name != "per_user"}
+        except (ValueError, KeyError, TypeError) as error:
+            raise Corrupt(
+                f"{str(folder / 'metrics.json')!r} cannot be read ({error!r}). Run `evaluate` again."
+            ) from None
+        return cls(**fields, per_user=pl.read_parquet(folder / "per_user.parquet"))
+
+
+def evaluate(
+    model: Ranker | Model,
+    split: Split,
+    *,
+    part: Part = "test",
+    k: Sequence[int] = (10, 20),
+    mask: Mask = "train",
+    metrics: Sequence[str] = tuple(METRICS),
+) -> Evaluation:
+    """Rank all items for every user of ``part`` and average each metric at each k.
+
+    ``model`` is an object with ``topk(user_rows, k, *, mask)`` or such a function; it gets the mask as a CSR matrix
+    (all users, all items). While ``part`` is ``valid`` only training pairs can be hidden. Raises `MisalignedArrays`
+    when the model belongs to other users or items, `DataError` when it was trained on another training part, and
+    `ConfigError` for an unknown part, mask or metric.
+    """
+    depths = _check(part, k, mask, metrics)
+    ranker = cast(Ranker, getattr(model, "topk", model))
+    train = split.train.matrix(len(split.users), len(split.items))
+    _check_model(model, split, train)
+    relevant = split.part(part).matrix(len(split.users), len(split.items))
+    rows = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
+    if not len(rows):
+        raise DataError(f"the {part} part of this split holds no interaction, so there is nothing to measure.")
+    hidden = train if mask == "train" else _train_and_valid(split)
+    found = rank_all(ranker, rows, depths[-1], mask=hidden)
+    values = _per_user(found, relevant[rows], depths, metrics)
+    return Evaluation(
+        part=part,
+        mask=mask,
+        users=len(rows),
+        users_skipped=len(split.users) - len(rows),
+        metrics={name: float(column.mean()) for name, column in values.items()},
+        beyond_accuracy=_beyond_accuracy(found, train, depths),
+        per_user=pl.DataFrame({"user_id": split.users.take(rows), **values}),
+    )
+
+
+def _check(part: str, k: Sequence[int], mask: str, metrics: Sequence[str]) -> list[int]:
+    """The distinct depths, ascending; raises `ConfigError` where an option has no such value."""
+    for what, value, kind in (("part", part, Part), ("mask", mask, Mask)):
+        if value not in get_args(kind):
+            raise ConfigError(
+                f"unknown {what} {value!r}; choose one of {', '.join(get_args(kind))}."
+                + did_you_mean(value, get_args(kind))
+            )
+    if part == "valid" and mask != "train":
+        raise ConfigError(
+            "the part 'valid' is measured with mask 'train'; masking 'train+valid' would hide its answers."
+        )
+    for name in metrics:
+        choose(name, METRICS, what="metric")
+    if not len(k) or not len(metrics):
+        raise ConfigError("k and metrics need at least one value each, such as k=(10, 20), metrics=('recall', 'ndcg').")
+    return sorted({check_k(depth) for depth in k})
+
+
+def _check_model(model: object, split: Split, train: sparse.csr_matrix) -> None:
+    """Refuse a model that says of itself that it belongs to another split."""
+    for name, ours in (("users", split.users), ("items", split.items)):
+        theirs = getattr(model, name, None)
+        if theirs is not None and theirs != ours:
+            raise MisalignedArrays(
+                f"the model knows {len(theirs):,} {name}, this split has {len(ours):,}, and they are not the same: "
+                "the model was trained on another split. Train it on this one."
+            )
+    seen = getattr(model, "seen", None)
+    if seen is not None and not _same_pairs(seen, train):
+        raise DataError(
+            f"the model was trained on {seen.nnz:,} interactions which are not the {train.nnz:,} of this split's "
+            "training part, so its figures here would leak or mislead. Train it on this split."
+        )
+
+
+def _same_pairs(left: sparse.csr_matrix, right: sparse.csr_matrix) -> bool:
+    return (
+        left.shape == right.shape
+        and np.array_equal(left.indptr, right.indptr)
+        and np.array_equal(left.indices, right.indices)
+    )
+
+
+def _train_and_valid(split: Split) -> sparse.csr_matrix:
+    user = np.concatenate([split.train.user, split.valid.user])
+    item = np.concatenate([split.train.item, split.valid.item])
+    return Pairs(user, item).matrix(len(split.users), len(split.items))
+
+
+def _width(matrix: sparse.csr_matrix) -> int:
+    return int(cast(tuple[int, int], matrix.shape)[1])
+
+
+def rank_all(ranker: Ranker, rows: Rows, k: int, *, mask: sparse.csr_matrix) -> TopK:
+    """Call ``ranker`` for ``rows`` (n,), so many at a time that a dense score block stays within 2²⁴ values."""
+    step = max(1, _SCORES_AT_ONCE // max(1, _width(mask)))
+    parts = [ranker(rows[start : start + step], k, mask=mask) for start in range(0, len(rows), step)]
+    found = TopK(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
+    if found.items.shape != (len(rows), k):
+        raise MisalignedArrays(f"the ranker returned items of shape {found.items.shape}; expected {(len(rows), k)}.")
+    return found
+
+
+def hits(items: Rows, relevant: sparse.csr_matrix) -> Hits:
+    """Which places of ``items`` (n, K) hold an item stored in the same row of ``relevant`` (n, I)."""
+    n, width = len(items), _width(relevant)
+    user = np.arange(n, dtype=np.int64)
+    right = np.repeat(user, np.diff(relevant.indptr)) * width + relevant.indices
+    return np.isin(user[:, None] * width + items, right) & (items >= 0)
+
+
+def _per_user(
+    found: TopK, relevant: sparse.csr_matrix, depths: Sequence[int], metrics: Sequence[str]
+) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    right = hits(found.items, relevant)
+    count = np.diff(relevant.indptr).astype(np.int64)
+    return {f"{name}@{depth}": METRICS[name](right[:, :depth], count) for name in metrics for depth in depths}
+
+
+def _beyond_accuracy(found: TopK, train: sparse.csr_matrix, depths: Sequence[int]) -> dict[str, float]:
+    clicks = np.bincount(train.indices, minlength=_width(train))
+    bits = -np.log2(np.maximum(clicks, 1) / max(1, clicks.sum()))  # an item never clicked counts as clicked once
+    values: dict[str, float] = {}
+    for depth in depths:
+        shown = found.items[:, :depth]
+        shown = shown[shown >= 0]
+        values[f"coverage@{depth}"] = len(np.unique(shown)) / _width(train)
+        values[f"novelty@{depth}"] = float(bits[shown].mean()) if len(shown) else 0.0
+    return values

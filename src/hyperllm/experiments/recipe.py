@@ -1,0 +1,148 @@
+"""``run FILE.toml``: all stages from one file.
+
+A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
+recommend; a stage that is not named is not run. Knows how a table becomes a stage's arguments; an unknown key is an
+error with the choices. Paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hyperllm.data.prepare import PrepareConfig, prepare
+from hyperllm.data.sources.amazon import read_amazon
+from hyperllm.data.sources.published import read_published
+from hyperllm.data.sources.table import read_table
+from hyperllm.errors import ConfigError, did_you_mean
+from hyperllm.evaluation import tables
+from hyperllm.experiments.measure import compare_runs, evaluate_run
+from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.extraction.encode import embed
+from hyperllm.extraction.items import extract
+from hyperllm.frameworks.train import Progress
+from hyperllm.serving.recommender import Recommender
+
+Say = Callable[[str], None]
+STAGES = ("prepare", "extract", "embed", "train", "evaluate", "compare", "recommend")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed file: the workspace it names (or None), ``published`` numbers it carries, and its stages."""
+
+    path: Path
+    workspace: Path | None
+    stages: Mapping[str, Any]
+    published: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Parse and check ``path``; raises `ConfigError`."""
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{str(path)!r} does not exist; expected a TOML file of stages") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{str(path)!r} is not TOML: {error}") from None
+        known = {"workspace", "published", *STAGES}
+        _check_keys(content, known, where=str(path))
+        stages = {name: content[name] for name in STAGES if name in content}
+        if not stages:
+            raise ConfigError(f"{str(path)!r} names no stage; expected tables such as [prepare] and [train]")
+        where = content.get("workspace")
+        recipe = cls(path, path.parent / where if where else None, stages, content.get("published", {}))
+        recipe.requests()
+        return recipe
+
+    def requests(self) -> list[TrainRequest]:
+        """The train tables; raises `ConfigError` on a key that `hyperllm train` does not have."""
+        entries = self.stages.get("train", [])
+        return [self._request(t) for t in (entries if isinstance(entries, list) else [entries])]
+
+    def _request(self, table: Mapping[str, Any]) -> TrainRequest:
+        known = set(TrainRequest.__dataclass_fields__) | {"set"}
+        _check_keys(table, known, where="[train]")
+        values = dict(table)
+        values["settings"] = {**values.pop("settings", {}), **values.pop("set", {})}
+        if values.get("phase1") is not None:
+            values["phase1"] = self.path.parent / values["phase1"]
+        return TrainRequest(**values)
+
+
+def run(recipe: Recipe, *, workspace: Path | None = None, say: Say, progress: Progress | None = None) -> None:
+    """Run the stages in order; finished ones are found done."""
+    place = workspace or recipe.workspace
+    if place is None:
+        raise ConfigError(f'{str(recipe.path)!r} names no workspace; add workspace = "DIR", or give --workspace DIR')
+    stages = recipe.stages
+    if "prepare" in stages:
+        say(_prepare(place, stages["prepare"], recipe.path.parent).text())
+    if "extract" in stages:
+        say(_call(extract, place, stages["extract"], where="[extract]").text())
+    if "embed" in stages:
+        say(_call(embed, place, stages["embed"], where="[embed]").text())
+    names: list[str] = []
+    for request in recipe.requests():
+        done = train(place, request, progress=progress)
+        say(f"{done.name}: {'found done' if done.skipped else 'trained'} -> {done.folder}")
+        names.append(done.name)
+    _after(place, stages, names, f"hyperllm run {recipe.path}", say)
+
+
+def _after(place: Path, stages: Mapping[str, Any], names: list[str], command: str, say: Say) -> None:
+    if "evaluate" in stages:
+        options = dict(stages["evaluate"])
+        for name in options.pop("runs", names):
+            result = _call(evaluate_run, place, options, name, where="[evaluate]", command=command).evaluation
+            say(f"{name} {result.part}: " + " ".join(f"{k} {v:.4f}" for k, v in result.metrics.items()))
+    if "compare" in stages:
+        options = dict(stages["compare"])
+        result = _call(compare_runs, place, options, options.pop("runs", names), where="[compare]", command=command)
+        say(tables.text(result))
+    if "recommend" in stages:
+        options = dict(stages["recommend"])
+        out = place / options.pop("out", "recommendations.parquet")
+        model = Recommender.load(place / "runs" / options.pop("run", names[-1] if names else "hyperllm"))
+        model.recommend_all(out, int(options.pop("k", 20)))
+        _check_keys(options, {"out", "run", "k"}, where="[recommend]")
+        say(f"recommendations for {len(model.users):,} users -> {out}")
+
+
+def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
+    options = dict(table)
+    config_keys = set(PrepareConfig.__dataclass_fields__)
+    config = PrepareConfig(**{k: options.pop(k) for k in list(options) if k in config_keys})
+    if "published" in options:
+        raw, source = read_published(base / options.pop("published")), "published"
+        _check_keys(options, {"published"}, where="[prepare]")
+    elif "amazon" in options:
+        reviews, meta = options.pop("amazon")
+        raw, source = read_amazon(base / reviews, base / meta), "amazon"
+        _check_keys(options, {"amazon"}, where="[prepare]")
+    else:
+        known = set(inspect.signature(read_table).parameters)
+        _check_keys(options, known, where="[prepare]")
+        if "interactions" not in options:
+            raise ConfigError("[prepare] needs one of interactions, amazon, published")
+        for name in ("interactions", "items"):
+            if name in options:
+                options[name] = base / options[name]
+        raw, source = read_table(**options), "table"
+    return prepare(place, raw, config=config, source=source)
+
+
+def _call(stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *more: Any, where: str, **given: Any) -> Any:
+    known = [n for n in inspect.signature(stage).parameters if n not in {"workspace", "progress", "run", "runs", *given}]
+    _check_keys(table, known, where=where)
+    return stage(place, *more, **table, **given)
+
+
+def _check_keys(table: Mapping[str, Any], known: Any, *, where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; it has {', '.join(sorted(known))}.{did_you_mean(key, known)}")

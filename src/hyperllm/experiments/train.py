@@ -1,0 +1,280 @@
+"""The train stage: a workspace and a request to the artifact ``runs/NAME``.
+
+Knows which inputs a run needs, how its settings are put together, and what a finished run holds: weights, history,
+phase-1 vectors and the NumPy-only ``model/``. Test interactions are never read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from hyperllm import artifacts
+from hyperllm.backbones import BACKBONES, Backbone
+from hyperllm.baselines import BASELINES
+from hyperllm.config import build, document
+from hyperllm.data.prepare import load_catalog
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError, choose
+from hyperllm.experiments.presets import PRESETS
+from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
+from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
+from hyperllm.frameworks.config import COMPAT
+from hyperllm.frameworks.phase1 import Phase1Vectors
+from hyperllm.frameworks.train import Progress
+from hyperllm.serving.model import ScoreModel
+from hyperllm.training.loop import FitConfig
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What `hyperllm train` was asked for; None leaves the choice to the workspace or the preset."""
+
+    backbone: str | None = None
+    framework: str | None = None
+    variant: str | None = None
+    baseline: str | None = None
+    run: str | None = None
+    tags: str | None = None
+    semantics: str | None = None
+    preset: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    phase1: Path | None = None
+    compat: bool = False
+    device: str = "auto"
+    seed: int = 0
+    resume: bool = True
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Where the run stands, its validation metrics, and whether it was there already."""
+
+    name: str
+    folder: Path
+    facts: Mapping[str, Any]
+    skipped: bool
+
+
+def train(workspace: Path, request: TrainRequest, *, progress: Progress | None = None) -> TrainedRun:
+    """Train one run, or continue it, or find it done."""
+    place = Workspace.opened(workspace)
+    plan = _baseline_plan(request) if request.baseline else _plan(place, request)
+    folder = workspace / "runs" / plan.name
+    if artifacts.is_current(folder, RUN, config=plan.config, inputs=plan.inputs(place)):
+        facts = artifacts.read(folder, RUN).facts
+        return TrainedRun(plan.name, folder, facts, skipped=True)
+    if not request.resume:
+        _forget(folder)
+    facts: dict[str, Any] = {}
+    with artifacts.writing(
+        folder, RUN, config=plan.config, inputs=plan.inputs(place), facts=facts, keep_partial=True
+    ) as work:
+        facts.update(plan.execute(place, work, progress))
+    return TrainedRun(plan.name, folder, facts, skipped=False)
+
+
+def _forget(folder: Path) -> None:
+    """Drop the unfinished work of a run."""
+    for checkpoint in artifacts.partial(folder).glob(".checkpoint-*"):
+        for file in checkpoint.iterdir():
+            file.unlink()
+        checkpoint.rmdir()
+
+
+def save_model(
+    folder: Path, workspace: Path, split: Split, tags: TagGraph | None, *, users: Any, items: Any
+) -> ScoreModel:
+    """Write points as the NumPy-only ``model/`` with titles, tags and the training pairs."""
+    titles = load_catalog(workspace).take(split.items).frame["title"].to_list()
+    model = ScoreModel(
+        users=split.users,
+        items=split.items,
+        user_vectors=users,
+        item_vectors=items,
+        geometry="lorentz",
+        seen=split.train.matrix(len(split.users), len(split.items)),
+        titles=tuple(title or None for title in titles),
+        tags=tags,
+    )
+    model.save(folder)
+    return model
+
+
+@dataclass(frozen=True)
+class _BaselinePlan:
+    name: str
+    baseline: str
+    settings: Mapping[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"baseline": self.baseline, **document(BASELINES[self.baseline].configure(self.settings))}
+
+    def inputs(self, place: Workspace) -> dict[str, str]:
+        return {"split": place.fingerprint("split")}
+
+    def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
+        del progress
+        model = BASELINES[self.baseline].fit(place.split(), settings=self.settings)
+        model.save(work / "model")
+        return {}
+
+
+def _baseline_plan(request: TrainRequest) -> _BaselinePlan:
+    assert request.baseline is not None
+    choose(request.baseline, BASELINES, what="baseline")
+    for option in ("framework", "backbone", "variant", "phase1"):
+        if getattr(request, option) is not None:
+            raise ConfigError(f"--baseline {request.baseline} takes no --{option}; drop one of them.")
+    return _BaselinePlan(check_run_name(request.run or request.baseline), request.baseline, dict(request.settings))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    name: str
+    backbone: Backbone
+    backbone_name: str
+    framework: str
+    framework_config: BaseConfig
+    fit_config: FitConfig
+    tags: str | None
+    semantics: str | None
+    phase1: Path | None
+    device: str
+    seed: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {
+            "backbone": self.backbone_name,
+            "framework": self.framework,
+            "seed": self.seed,
+            **document(self.backbone.config, self.framework_config, self.fit_config),
+        }
+
+    def inputs(self, place: Workspace) -> dict[str, str]:
+        found = {"split": place.fingerprint("split")}
+        for kind, name in (("tags", self.tags), ("semantics", self.semantics)):
+            if name is not None:
+                found[kind] = place.fingerprint(kind, name)
+        if self.phase1 is not None:
+            found["phase1"] = artifacts.file_digest(self.phase1)
+        return found
+
+    def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
+        split = place.split()
+        tags = place.tags(self.tags or NONE)
+        shown = tags if tags is not None else place.tags(None)
+        trained = self._train(place, split, tags, work, progress)
+        _write_run(work, trained, split)
+        save_model(work / "model", place.folder, split, shown, users=trained.users, items=trained.items)
+        return {**_facts(trained), "tags": self.tags, "semantics": self.semantics}
+
+    def _train(
+        self, place: Workspace, split: Split, tags: TagGraph | None, work: Path, progress: Progress | None
+    ) -> Trained:
+        common: dict[str, Any] = {
+            "backbone": self.backbone,
+            "fit_config": self.fit_config,
+            "seed": self.seed,
+            "device": self.device,
+            "folder": work,
+            "progress": progress,
+        }
+        if not isinstance(self.framework_config, HyperLLMConfig):
+            return train_base(split, config=self.framework_config, **common)
+        given = None
+        if self.phase1 is not None:
+            given = Phase1Vectors.load(self.phase1, users=split.users, items=split.items)
+        semantics = None if self.semantics is None else place.semantics(self.semantics, split)
+        return train_hyperllm(
+            split, tags=tags, semantics=semantics, phase1=given, config=self.framework_config, **common
+        )
+
+
+def _plan(place: Workspace, request: TrainRequest) -> _Plan:
+    preset = choose(request.preset, PRESETS, what="preset")
+    framework = request.framework or str(preset.get("framework", "hyperllm"))
+    backbone = request.backbone or str(preset.get("backbone", "hgcf"))
+    backbone_class = choose(backbone, BACKBONES, what="backbone")
+    config_class = choose(framework, FRAMEWORKS, what="framework")
+    if request.variant is not None and not issubclass(config_class, HyperLLMConfig):
+        raise ConfigError(f"--variant {request.variant} belongs to the framework hyperllm, not to {framework!r}")
+    classes = (backbone_class.config_class, config_class, FitConfig)
+    settings = _settings(request, {name for cls in classes for name in cls.__dataclass_fields__})
+    backbone_config, framework_config, fit_config = build(classes, settings)
+    hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
+    if request.phase1 is not None and not request.phase1.is_file():
+        raise ConfigError(f"--phase1 {str(request.phase1)!r} is not a file")
+    needs_text = hyper is not None and hyper.uses_semantics and request.phase1 is None
+    return _Plan(
+        name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
+        backbone=backbone_class(backbone_config),
+        backbone_name=backbone,
+        framework=framework,
+        framework_config=framework_config,
+        fit_config=fit_config,
+        tags=place.chosen("tags", request.tags) if hyper is not None and hyper.uses_tags else None,
+        semantics=place.chosen("semantics", request.semantics) if needs_text else None,
+        phase1=request.phase1,
+        device=_device(request.device),
+        seed=request.seed,
+    )
+
+
+def _settings(request: TrainRequest, known: set[str]) -> dict[str, Any]:
+    """Preset, then ``--compat``, then ``--variant``, then ``--set``; the first two only where the run has the key."""
+    given = {**PRESETS[request.preset], **(COMPAT if request.compat else {})}
+    settings = {key: value for key, value in given.items() if key in known}
+    if request.variant is not None:
+        settings["variant"] = request.variant
+    return {**settings, **request.settings}
+
+
+def _run_name(framework: str, backbone: str, config: HyperLLMConfig | None) -> str:
+    """``hyperllm``, ``base``; other backbones and variants are added: ``hyperllm-hicf-structural``."""
+    parts = [framework]
+    if backbone != "hgcf":
+        parts.append(backbone)
+    if config is not None and config.variant != "full":
+        parts.append(config.variant)
+    return "-".join(parts)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: this machine has no GPU that torch can use; use --device cpu")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"--device expects auto, cpu or cuda; found {name!r}")
+    return name
+
+
+def _write_run(work: Path, trained: Trained, split: Split) -> None:
+    save_file({k: v.contiguous() for k, v in trained.weights.items()}, work / "weights.safetensors")
+    for phase, report in trained.reports.items():
+        report.write(work / f"history-{phase.replace(' ', '')}.parquet")
+    if trained.phase1 is not None:
+        trained.phase1.save(work / "phase1.npz", users=split.users, items=split.items)
+
+
+def _facts(trained: Trained) -> dict[str, Any]:
+    phases = {}
+    for phase, report in trained.reports.items():
+        best = report.best
+        phases[phase] = {
+            "epochs": len(report.epochs),
+            "ended": report.ended,
+            "elapsed_s": round(report.elapsed_s, 1),
+            "best_epoch": None if best is None else best.number,
+            "valid": {} if best is None else best.metrics,
+        }
+    return {"phases": phases}

@@ -1,0 +1,95 @@
+"""A workspace is a folder of artifacts: ``dataset/ split/ profiles/NAME tags/NAME semantics/NAME runs/NAME``.
+
+Knows where each artifact stands and which named set is meant when none is named. Does not know what is inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperllm import artifacts
+from hyperllm.data.prepare import IMPORTED
+from hyperllm.data.semantics import Semantics
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError, Incomplete, did_you_mean
+
+NONE = "none"
+RUN = "run"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths and named sets of one workspace."""
+
+    folder: Path
+
+    @classmethod
+    def opened(cls, folder: Path) -> Workspace:
+        """An existing, prepared workspace; raises `Incomplete` with the command that makes one."""
+        artifacts.recover(folder / "split")
+        if artifacts.peek(folder / "split") is None:
+            raise Incomplete(
+                f"{str(folder)!r} is not a prepared workspace (it has no finished split). "
+                f"Run `hyperllm prepare {folder} …` first, or check the path."
+            )
+        return cls(folder)
+
+    def run(self, name: str) -> Path:
+        """The folder of a finished run; raises `ConfigError` that lists the runs there are."""
+        folder = self.folder / "runs" / name
+        artifacts.recover(folder)
+        if artifacts.peek(folder) is None:
+            known = self.sets("runs")
+            there = f"there are {', '.join(known)}" if known else "there are none yet; run `hyperllm train`"
+            raise ConfigError(f"no finished run {name!r} in {str(self.folder)!r}; {there}.{did_you_mean(name, known)}")
+        return folder
+
+    def sets(self, kind: str) -> list[str]:
+        """Names of the finished artifacts below ``kind``, the newest last."""
+        found = list((self.folder / kind).glob(f"*/{artifacts.MANIFEST}"))
+        found = [path for path in found if not path.parent.name.startswith(".")]
+        return [path.parent.name for path in sorted(found, key=lambda p: (p.stat().st_mtime_ns, p.parent.name))]
+
+    def chosen(self, kind: str, name: str | None) -> str | None:
+        """The named set; without a name the import, else the newest; None where there is none or ``none`` was said."""
+        if name == NONE:
+            return None
+        known = self.sets(kind)
+        if name is None:
+            return IMPORTED if IMPORTED in known else (known[-1] if known else None)
+        if name not in known:
+            raise ConfigError(f"no {kind} set {name!r}; there are {', '.join(known) or 'none'}.{did_you_mean(name, known)}")
+        return name
+
+    def split(self) -> Split:
+        """The split."""
+        return Split.load(self.folder / "split")
+
+    def tags(self, name: str | None) -> TagGraph | None:
+        """A tag set, by `chosen`."""
+        found = self.chosen("tags", name)
+        return None if found is None else TagGraph.load(self.folder / "tags" / found)
+
+    def semantics(self, name: str | None, split: Split) -> Semantics | None:
+        """A set of text vectors, by `chosen`."""
+        found = self.chosen("semantics", name)
+        if found is None:
+            return None
+        return Semantics.load(self.folder / "semantics" / found, users=split.users, items=split.items)
+
+    def fingerprint(self, *parts: str) -> str:
+        """Fingerprint of the artifact at a relative path."""
+        manifest = artifacts.peek(self.folder.joinpath(*parts))
+        if manifest is None:
+            raise Incomplete(f"{str(self.folder.joinpath(*parts))!r} does not exist or was never finished.")
+        return manifest.fingerprint
+
+
+def check_run_name(name: str) -> str:
+    """A run name is one plain folder name."""
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise ConfigError(f"a run name is a plain word such as 'hyperllm' or 'run-2'; found {name!r}")
+    return name
+

@@ -1,0 +1,167 @@
+"""The contract of a framework, and the plain one.
+
+A framework decides which node features go into a backbone (`features`, the input seam) and which extra terms come out
+(`extra_losses`, the output seam). It knows no geometry. Shapes: n = u + i nodes, d dims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hyperllm.backbones.base import Backbone, Encoded
+from hyperllm.evaluation.metrics import METRICS
+from hyperllm.frameworks.config import BaseConfig
+from hyperllm.frameworks.inputs import NodeTable, uniform_start
+from hyperllm.frameworks.world import World
+from hyperllm.geometry import lorentz, ranking
+from hyperllm.geometry.optim import RiemannianAdam, RiemannianSGD
+from hyperllm.graph import Triplets
+from hyperllm.training.compat import CompatSampler
+from hyperllm.training.sampling import PositivePairs, TripletSampler, batches
+from hyperllm.training.streams import Streams
+
+CUTOFFS = (10, 20)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's work: user–item triplets, tag triplets where there is a tag branch, rows of Eq. 16 to sum."""
+
+    user_item: Triplets
+    tag: Triplets | None = None
+    anchors: Tensor | None = None
+
+
+class Framework(nn.Module):
+    """Trains ``backbone`` on ``world``; subclasses fill the two seams."""
+
+    def __init__(self, world: World, backbone: Backbone, config: BaseConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.world, self.backbone, self.config = world, backbone, config
+        self.streams = Streams(seed)
+        self.margin: float = config.margin
+        self.optimizers: Sequence[Optimizer] = ()
+        self._seen = world.seen()
+        pairs = PositivePairs(world.train, world.items, 0, world.users)
+        self.steps = math.ceil(len(pairs) / config.batch_size)
+        self._sampler: TripletSampler = TripletSampler(pairs, negatives=config.negatives)
+        if config.compat:
+            self.steps = len(pairs) // config.batch_size + 1
+            self._sampler = CompatSampler(
+                pairs, batch_size=config.batch_size, streams=self.streams, name="user-item", negatives=config.negatives
+            )
+
+    @property
+    def module(self) -> nn.Module:
+        """What is checkpointed."""
+        return self
+
+    def features(self) -> Tensor:
+        """Tangent vectors (n, d) of all users, then all items."""
+        raise NotImplementedError
+
+    def extra_losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+        """Named, weighted terms beside the backbone's own."""
+        del encoded, batch
+        return {}
+
+    def encode(self) -> Encoded:
+        """The backbone's view of the current features."""
+        rng = self.streams.torch("views", 0) if self.training else None
+        return self.backbone(self.features(), self.world.graph, train=self.training, rng=rng)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """All terms of one step."""
+        encoded = self.encode()
+        terms = self.backbone.losses(encoded, batch.user_item, margin=self.margin)
+        return {**terms, **self.extra_losses(encoded, batch)}
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The epoch's batches, on the device."""
+        for triplets in epoch_of(self._sampler, epoch, self.steps, self.streams, "user-item"):
+            yield Batch(triplets.to(self.world.device))
+
+    @torch.no_grad()
+    def points(self) -> tuple[Tensor, Tensor]:
+        """Final points of users (u, d+1) and items (i, d+1)."""
+        points = self.encode().points
+        return points[: self.world.users], points[self.world.users :]
+
+    def validate(self) -> dict[str, float]:
+        """Recall and NDCG at 10 and 20 on the validation pairs, training items masked; also the saturated share."""
+        self.eval()
+        with torch.no_grad():
+            encoded = self.encode()
+        users, items = encoded.points[: self.world.users], encoded.points[self.world.users :]
+        top = ranking.topk(users, items, min(max(CUTOFFS), len(items)), seen=self._seen).cpu().numpy()
+        return {**held_out_metrics(top, self.world), "saturated": float(encoded.saturated)}
+
+
+class Base(Framework):
+    """The backbone alone on free node tables."""
+
+    def __init__(self, world: World, backbone: Backbone, config: BaseConfig, *, seed: int = 0) -> None:
+        super().__init__(world, backbone, config, seed=seed)
+        generator = self.streams.torch("init")
+        start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
+        self.nodes = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
+        self.optimizers = [table_optimizer([self.nodes.weight], config)]
+
+    def features(self) -> Tensor:
+        """The table."""
+        return self.nodes()
+
+
+def epoch_of(
+    sampler: TripletSampler, epoch: int, steps: int, streams: Streams, name: str
+) -> Iterator[Triplets]:
+    """One epoch of a sampler in ``steps`` batches, from the named stream."""
+    if isinstance(sampler, CompatSampler):
+        return sampler.steps((epoch - 1) * steps, steps)
+    return batches(sampler.epoch(streams.numpy(name, epoch)), steps)
+
+
+def table_optimizer(parameters: Sequence[nn.Parameter], config: BaseConfig) -> Optimizer:
+    """The rule the config names; points of a manifold get its Riemannian form."""
+    if config.parametrisation == "manifold":
+        if config.optimizer == "adam":
+            return RiemannianAdam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        return RiemannianSGD(
+            parameters,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            raw_first_step=config.compat,
+        )
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def held_out_metrics(top: np.ndarray, world: World) -> dict[str, float]:
+    """Mean recall and NDCG at 10 and 20 of ranked item rows (u, k) over users with a validation item."""
+    relevant = np.bincount(world.valid[:, 0], minlength=world.users)
+    keys = np.sort(world.valid[:, 0] * world.items + world.valid[:, 1])
+    wanted = np.arange(world.users)[:, None] * world.items + top
+    place = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+    hits = keys[place] == wanted if len(keys) else np.zeros_like(wanted, dtype=bool)
+    judged = relevant > 0
+    return {
+        f"{name}@{k}": float(METRICS[name](hits[judged][:, :k], relevant[judged]).mean()) if judged.any() else 0.0
+        for k in CUTOFFS
+        for name in ("recall", "ndcg")
+    }
+
+
+def radius_of(points: Tensor) -> Tensor:
+    """Geodesic distance of points (n, d+1) from the origin (n,)."""
+    return lorentz.logmap0(points).norm(dim=-1)

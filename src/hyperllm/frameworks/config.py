@@ -1,0 +1,109 @@
+"""The configuration of base and HyperLLM training; the paper's variants are fields, not classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from hyperllm.config import SETTINGS
+
+Variant = Literal["full", "structural", "semantic", "only-semantic", "no-meta", "no-contrast"]
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class BaseConfig:
+    """A backbone on free node tables and the user–item graph, nothing else."""
+
+    dim: PositiveInt = 50
+    """Intrinsic dimension d of tables and points."""
+    margin: NonNegativeFloat = 2.3
+    """Margin of the user–item ranking loss (m₂ in HyperLLM, the base margin elsewhere)."""
+    learning_rate: PositiveFloat = 1e-3
+    """Step size of the node tables; losses are sums over the batch."""
+    weight_decay: NonNegativeFloat = 5e-4
+    """L2 on the node tables, added to the gradient."""
+    momentum: NonNegativeFloat = 0.95
+    """Of SGD; ignored by adam."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Rule for the node tables."""
+    parametrisation: Literal["tangent", "manifold"] = "tangent"
+    """Tables as tangent vectors with the plain rule, or as points with the Riemannian rule."""
+    batch_size: PositiveInt = 4096
+    """User–item pairs a step."""
+    negatives: PositiveInt = 1
+    """Negatives a positive pair."""
+    init_scale: PositiveFloat = 0.1
+    """Tables without a start have coordinates from U(−init_scale, init_scale)."""
+    compat: bool = False
+    """Repeat the published code: its sampler, tag-edge weight, time coordinate and optimiser start."""
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class HyperLLMConfig(BaseConfig):
+    """Both phases of HyperLLM (paper §4.2 and §4.3)."""
+
+    variant: Variant = "full"
+    """Which parts are on; see the ablation of the paper's §5.3."""
+    margin: NonNegativeFloat = 1.6
+    """m₂, of the user–item ranking loss in phase 2 (Eq. 13)."""
+    meta_margin: NonNegativeFloat = 0.1
+    """m₁, of the user–item ranking loss in phase 1 (Eq. 11)."""
+    tag_margin: NonNegativeFloat = 0.9
+    """m₃, of the tag ranking loss (Eq. 14)."""
+    contrast_weight: NonNegativeFloat = 0.01
+    """w of Eq. 15."""
+    contrast_temperature: PositiveFloat = 0.5
+    """τ of Eq. 16."""
+    contrast_anchors: PositiveInt | None = None
+    """Rows of Eq. 16's sum drawn a step, scaled to stay unbiased; none for all items."""
+    experts: PositiveInt = 16
+    """K of Eq. 8."""
+    text_dim: PositiveInt | None = 128
+    """PCA-whiten text vectors to this many directions before the experts; none feeds them as they are."""
+    meta_learning_rate: PositiveFloat = 2e-3
+    """Step size of the experts."""
+    meta_optimizer: Literal["adam", "sgd"] = "adam"
+    """Rule for the experts; ``sgd`` uses momentum and weight_decay of the tables, as the published code does."""
+    meta_epochs: PositiveInt = 60
+    """Most passes of phase 1."""
+    meta_patience: PositiveInt = 8
+    """Stop phase 1 after this many epochs without a better validation score."""
+    semantics_trainable: bool = False
+    """In ``no-meta``: whether the text vectors train along with the experts."""
+    tag_edge_weight: PositiveFloat = 1.0
+    """Weight of a tag–tag edge in the tag graph, where a tag–item edge weighs 1."""
+
+    @property
+    def uses_tags(self) -> bool:
+        """Whether phase 2 has the tag branch."""
+        return self.variant in ("full", "structural", "no-meta", "no-contrast")
+
+    @property
+    def uses_semantics(self) -> bool:
+        """Whether text vectors are needed."""
+        return self.variant != "structural"
+
+    @property
+    def uses_meta(self) -> bool:
+        """Whether phase 1 runs."""
+        return self.variant in ("full", "semantic", "only-semantic", "no-contrast")
+
+    @property
+    def uses_contrast(self) -> bool:
+        """Whether Eq. 16 is in the loss."""
+        return self.uses_tags and self.variant != "no-contrast" and self.contrast_weight > 0
+
+
+COMPAT: dict[str, object] = {
+    "compat": True,
+    "parametrisation": "manifold",
+    "text_dim": None,
+    "meta_optimizer": "sgd",
+    "meta_learning_rate": 1e-3,
+    "meta_epochs": 500,
+    "meta_patience": 50,
+    "contrast_anchors": None,
+}
+"""What ``--compat`` sets; a base run takes the keys it has."""

@@ -1,0 +1,213 @@
+"""HyperLLM: semantic extraction (phase 1, §4.2), then structural and semantic integration (phase 2, §4.3).
+
+Both phases are frameworks over one backbone. Phase 1 trains a Mixture of Experts over frozen text vectors through the
+backbone with margin m₁. Phase 2 starts the node tables from its output, adds the tag graph with margin m₃ and aligns
+the two views of every item. Shapes: u users, i items, t tags, d dims, d₁ text dims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hyperllm.backbones.base import Backbone, Encoded
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import DataError
+from hyperllm.frameworks.base import Batch, Framework, epoch_of, table_optimizer
+from hyperllm.frameworks.config import HyperLLMConfig
+from hyperllm.frameworks.experts import MixtureOfExperts
+from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
+from hyperllm.frameworks.whitening import Whitening
+from hyperllm.frameworks.world import World
+from hyperllm.graph import Graph, Triplets
+from hyperllm.losses.contrastive import contrastive
+from hyperllm.training.compat import CompatSampler, half_of_nonzeros
+from hyperllm.training.sampling import PositivePairs, TripletSampler, join
+from hyperllm.training.streams import Streams
+
+
+def text_features(world: World, config: HyperLLMConfig) -> Tensor:
+    """(u + i, r) inputs of the experts: whitened to ``text_dim`` directions and scaled to unit length, or raw."""
+    if world.semantics is None:
+        raise DataError("this variant needs text vectors; run `hyperllm embed` first, or use --variant structural")
+    users, items = world.semantics.user_vectors, world.semantics.item_vectors
+    if config.text_dim is not None:
+        users, items = whiten(users, items, world, dim=config.text_dim)
+    return torch.from_numpy(np.concatenate([users, items])).to(world.device)
+
+
+def whiten(users: np.ndarray, items: np.ndarray, world: World, *, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whitened unit vectors of items, and of users."""
+    step = Whitening.fit(items, dim=dim)
+    return step.apply(users), step.apply(items)
+
+
+def expert_inputs(world: World, config: HyperLLMConfig, streams: Streams, *, trainable: bool) -> SemanticInputs:
+    """A fresh Mixture of Experts over the world's text vectors."""
+    vectors = text_features(world, config)
+    dim = config.dim + int(config.compat)
+    experts = MixtureOfExperts(vectors.shape[1], dim, experts=config.experts, generator=streams.torch("experts"))
+    return SemanticInputs(experts, vectors, trainable=trainable).to(world.device)
+
+
+def expert_optimizer(parameters: Sequence[nn.Parameter], config: HyperLLMConfig) -> torch.optim.Optimizer:
+    """The rule for the experts."""
+    if config.meta_optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.meta_learning_rate)
+    return torch.optim.SGD(
+        parameters, lr=config.meta_learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+class SemanticExtraction(Framework):
+    """Phase 1: only the experts train (Eqs. 8–11)."""
+
+    def __init__(self, world: World, backbone: Backbone, config: HyperLLMConfig, *, seed: int = 0) -> None:
+        super().__init__(world, backbone, config, seed=seed)
+        self.margin = config.meta_margin  # m₁
+        self.nodes = expert_inputs(world, config, self.streams, trainable=False)
+        self.optimizers = [expert_optimizer(list(self.nodes.experts.parameters()), config)]
+
+    def features(self) -> Tensor:
+        """x_u, x_i of Eq. 8."""
+        return self.nodes()
+
+
+class Integration(Framework):
+    """Phase 2: tables started from phase 1 (Eq. 12), the tag branch (Eq. 14) and the contrastive term (Eq. 16).
+
+    ``start`` (u + i, d) are phase 1's tangent vectors; None starts from uniform noise (``structural``). In ``no-meta``
+    the tables give way to live experts.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        backbone: Backbone,
+        config: HyperLLMConfig,
+        *,
+        start: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(world, backbone, config, seed=seed)
+        self.hyper = config
+        self.nodes, dim, self.optimizers = self._inputs(start)
+        self.tags: TagBranch | None = None
+        if config.uses_tags:
+            self.tags = TagBranch(world, config, self.streams, dim=dim, steps=self.steps)
+            self.optimizers = [*self.optimizers, table_optimizer([self.tags.nodes.weight], config)]
+
+    def _inputs(self, start: Tensor | None) -> tuple[nn.Module, int, list[torch.optim.Optimizer]]:
+        config, world = self.hyper, self.world
+        if config.variant == "no-meta":
+            live = expert_inputs(world, config, self.streams, trainable=config.semantics_trainable)
+            learned = [p for p in live.parameters() if p.requires_grad]
+            return live, config.dim, [expert_optimizer(learned, config)]
+        if start is None:
+            generator = self.streams.torch("init")
+            start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
+        table = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
+        return table, start.shape[1], [table_optimizer([table.weight], config)]
+
+    def features(self) -> Tensor:
+        """e_u, e_i of Eq. 12."""
+        return self.nodes()
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """User–item triplets, with their share of the tag triplets and of the contrastive rows."""
+        if self.tags is None:
+            yield from super().batches(epoch)
+            return
+        device = self.world.device
+        rng = self.streams.numpy("anchors", epoch)
+        for batch, tag in zip(super().batches(epoch), self.tags.batches(epoch), strict=True):
+            yield Batch(batch.user_item, tag.to(device), self._anchors(rng))
+
+    def _anchors(self, rng: np.random.Generator) -> Tensor | None:
+        wanted = self.hyper.contrast_anchors
+        if wanted is None or wanted >= self.world.items:
+            return None
+        return torch.from_numpy(rng.choice(self.world.items, wanted, replace=False)).to(self.world.device)
+
+    def extra_losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+        """L_tag and w·L_cl.  # Eq. 15"""
+        if self.tags is None or batch.tag is None:
+            return {}
+        items = self.features()[self.world.users :]
+        other = self.tags.encode(self.backbone, items, train=self.training)
+        terms = self.backbone.losses(other, batch.tag, margin=self.hyper.tag_margin)
+        terms = {f"tag_{name}": value for name, value in terms.items()}
+        if self.hyper.uses_contrast:
+            value = contrastive(
+                encoded.points[self.world.users :],
+                other.points[self.tags.graph.left :],
+                temperature=self.hyper.contrast_temperature,
+                anchors=batch.anchors,
+            )
+            terms["contrast"] = self.hyper.contrast_weight * value
+        return terms
+
+
+class TagBranch(nn.Module):
+    """Tag table, tag graph (tags left, items right) and its samplers; the items' features are lent at every step."""
+
+    def __init__(self, world: World, config: HyperLLMConfig, streams: Streams, *, dim: int, steps: int) -> None:
+        super().__init__()
+        tags = world.tags
+        if tags is None or not len(tags.tag_items):
+            raise DataError("this variant needs tags; run `hyperllm extract` first, or use --variant semantic")
+        weight = 2.0 if config.compat else config.tag_edge_weight
+        graph = Graph.of(len(tags.tags), world.items, tags.tag_items, among_left=tags.tag_edges, left_weight=weight)
+        self.graph = graph.to(world.device)
+        self.steps, self.streams = steps, streams
+        start = uniform_start(len(tags.tags), dim, scale=config.init_scale, generator=streams.torch("tags"))
+        self.nodes = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
+        self.samplers = tag_samplers(tags, config, streams, steps)
+
+    def encode(self, backbone: Backbone, items: Tensor, *, train: bool) -> Encoded:
+        """h_t and h′_i: the same backbone on the tag graph.  # Eq. 14"""
+        rng = self.streams.torch("tag views", 0) if train else None
+        return backbone(torch.cat([self.nodes(), items]), self.graph, train=train, rng=rng)
+
+    def batches(self, epoch: int) -> Iterator[Triplets]:
+        """Tag–item and tag–tag triplets together; anchors are tags."""
+        parts = [
+            epoch_of(sampler, epoch, self.steps, self.streams, name) for name, sampler in self.samplers.items()
+        ]
+        for step in zip(*parts, strict=True):
+            yield join(*step)
+
+
+def tag_samplers(
+    tags: TagGraph, config: HyperLLMConfig, streams: Streams, steps: int
+) -> dict[str, TripletSampler]:
+    """Tag–item pairs against all items; each tag–tag edge from both ends against all tags but the anchor."""
+    count = len(tags.tags)
+    tag_items = PositivePairs(np.unique(tags.tag_items, axis=0), len(tags.items), 0, count)
+    edges = tags.tag_edges[tags.tag_edges[:, 0] != tags.tag_edges[:, 1]]
+    both = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
+    tag_tags = PositivePairs(both, count, exclude_anchor=not config.compat)
+    if config.compat:
+        items_a_step, tags_a_step = (math.ceil(n / steps) for n in (2 * len(tag_items), len(both)))
+        anchored = half_of_nonzeros(edges)
+        return {
+            "tag-item": CompatSampler(
+                tag_items, batch_size=items_a_step, streams=streams, name="tag-item", negatives=config.negatives
+            ),
+            "tag-tag": CompatSampler(
+                tag_tags,
+                batch_size=tags_a_step,
+                streams=streams,
+                name="tag-tag",
+                anchored=anchored,
+                negatives=config.negatives,
+            ),
+        }
+    samplers = {"tag-item": TripletSampler(tag_items, negatives=config.negatives)}
+    if len(both):
+        samplers["tag-tag"] = TripletSampler(tag_tags, negatives=config.negatives)
+    return samplers

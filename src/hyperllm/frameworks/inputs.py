@@ -1,0 +1,47 @@
+"""The input seam: where node features come from.
+
+A `NodeTable` is free vectors; `SemanticInputs` is a Mixture of Experts over frozen or trainable text vectors. Both
+return tangent vectors at the origin (n, d) and know no graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hyperllm.frameworks.experts import MixtureOfExperts
+from hyperllm.geometry.manifold import Lorentz, ManifoldParameter
+
+
+class NodeTable(nn.Module):
+    """One free vector a node, stored as a tangent vector (``tangent``) or as a point (``manifold``)."""
+
+    def __init__(self, start: Tensor, *, manifold: bool = False) -> None:
+        super().__init__()
+        self.lorentz = Lorentz()
+        points = self.lorentz.expmap0(start) if manifold else start.clone()
+        self.weight = ManifoldParameter(points, self.lorentz) if manifold else nn.Parameter(points)
+
+    def forward(self) -> Tensor:
+        """Tangent vectors (n, d)."""
+        if isinstance(self.weight, ManifoldParameter):
+            return self.lorentz.logmap0(self.weight)
+        return self.weight
+
+
+class SemanticInputs(nn.Module):
+    """Experts over text vectors (n, d₁); the vectors themselves train only when asked."""
+
+    def __init__(self, experts: MixtureOfExperts, vectors: Tensor, *, trainable: bool = False) -> None:
+        super().__init__()
+        self.experts = experts
+        self.vectors = nn.Parameter(vectors.clone(), requires_grad=trainable)
+
+    def forward(self) -> Tensor:
+        """Tangent vectors (n, d)."""
+        return self.experts(self.vectors)
+
+
+def uniform_start(nodes: int, dim: int, *, scale: float, generator: torch.Generator) -> Tensor:
+    """Tangent vectors with coordinates from U(−scale, scale)."""
+    return torch.empty(nodes, dim).uniform_(-scale, scale, generator=generator)

@@ -1,0 +1,89 @@
+"""Phase 1's output as a file: the vectors phase 2 starts from.
+
+An ``.npz`` with arrays ``users`` (u, d) and ``items`` (i, d); row r belongs to the r-th id in ascending numeric order.
+Files of the published code carry a time coordinate in column 0; ours say ``time_coordinate = False`` and do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hyperllm.errors import DataError, MisalignedArrays
+from hyperllm.geometry import lorentz
+from hyperllm.ids import Rows, Vocabulary
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Phase1Vectors:
+    """Tangent vectors, rows in vocabulary order; with ``time_coordinate`` column 0 is the published code's u₀."""
+
+    users: Matrix
+    items: Matrix
+    time_coordinate: bool
+
+    @classmethod
+    def load(cls, path: Path, *, users: Vocabulary, items: Vocabulary) -> Phase1Vectors:
+        """Read and check an ``.npz``; rows are put into vocabulary order."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{str(path)!r} cannot be read as .npz ({error}); expected arrays users and items") from None
+        if not {"users", "items"} <= arrays.keys():
+            raise DataError(f"{str(path)!r} holds {sorted(arrays)}; expected arrays users and items")
+        flag = bool(arrays.get("time_coordinate", np.True_))
+        found = cls(_aligned(arrays["users"], users, "users"), _aligned(arrays["items"], items, "items"), flag)
+        if found.users.shape[1] != found.items.shape[1]:
+            raise MisalignedArrays(
+                f"{str(path)!r}: users have {found.users.shape[1]} columns, items {found.items.shape[1]}"
+            )
+        return found
+
+    def save(self, path: Path, *, users: Vocabulary, items: Vocabulary) -> None:
+        """Write the ``.npz``, rows in ascending numeric order of ids."""
+        np.savez(
+            path,
+            users=self.users[numeric_order(users)],
+            items=self.items[numeric_order(items)],
+            time_coordinate=np.array(self.time_coordinate),
+        )
+
+    def start(self, *, compat: bool) -> Tensor:
+        """(u + i, d) tangent vectors for phase 2 (Eq. 12).
+
+        Deviation: the published code maps all columns through its exp₀, where the time coordinate lengthens the vector
+        (``compat``); otherwise that column is dropped and d is one less.
+        """
+        both = torch.from_numpy(np.concatenate([self.users, self.items]))
+        if not self.time_coordinate:
+            return both
+        if compat:
+            return lorentz.logmap0(lorentz.expmap0_with_time(both, radius=1.5))
+        return both[:, 1:].contiguous()
+
+
+def numeric_order(vocabulary: Vocabulary) -> Rows:
+    """Row numbers by ascending numeric id; by vocabulary order where an id is not a number."""
+    if all(v.isascii() and v.isdigit() for v in vocabulary.ids):
+        return np.argsort(np.array([int(v) for v in vocabulary.ids]), kind="stable")
+    return np.arange(len(vocabulary))
+
+
+def _aligned(array: npt.NDArray[np.float32], vocabulary: Vocabulary, what: str) -> Matrix:
+    if array.ndim != 2 or len(array) != len(vocabulary):
+        raise MisalignedArrays(
+            f"{what} has shape {array.shape}; expected one row for each of the {len(vocabulary):,} {what} of the split"
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} hold a value that is not finite")
+    rows = np.empty_like(array, dtype=np.float32)
+    rows[numeric_order(vocabulary)] = array
+    return rows

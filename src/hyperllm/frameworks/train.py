@@ -1,0 +1,187 @@
+"""Training as the paper orders it: phase 1 to its end, then phase 2.
+
+Knows both frameworks and where checkpoints go. Does not know workspaces, tables or files of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hyperllm.backbones.base import Backbone
+from hyperllm.backbones.hgcf import HGCF
+from hyperllm.config import document
+from hyperllm.data.semantics import Semantics
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError
+from hyperllm.frameworks.base import Base, Framework
+from hyperllm.frameworks.config import BaseConfig, HyperLLMConfig
+from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
+from hyperllm.frameworks.phase1 import Phase1Vectors
+from hyperllm.frameworks.world import World
+from hyperllm.training.loop import FitConfig, fit
+from hyperllm.training.report import Epoch, FitReport
+
+Matrix = npt.NDArray[np.float32]
+
+
+class Progress(Protocol):
+    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2`` or ``base``."""
+
+    def step(self, phase: str, epoch: int, step: int, steps: int) -> None: ...
+
+    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Final points of users (u, d+1) and items (i, d+1), what each phase did, and the weights to keep.
+
+    ``phase1`` are the vectors phase 2 started from, None without them.
+    """
+
+    users: Matrix
+    items: Matrix
+    reports: dict[str, FitReport]
+    weights: dict[str, Tensor] = field(repr=False)
+    phase1: Phase1Vectors | None = None
+
+
+def train_base(
+    split: Split,
+    *,
+    backbone: Backbone | None = None,
+    config: BaseConfig | None = None,
+    fit_config: FitConfig | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a backbone alone."""
+    config = config or BaseConfig()
+    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
+    return run.base(World.of(split, device=device))
+
+
+def train_hyperllm(
+    split: Split,
+    *,
+    tags: TagGraph | None = None,
+    semantics: Semantics | None = None,
+    phase1: Phase1Vectors | None = None,
+    backbone: Backbone | None = None,
+    config: HyperLLMConfig | None = None,
+    fit_config: FitConfig | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train HyperLLM, all variants.
+
+    ``phase1`` replaces phase 1 by given vectors. With ``folder`` both phases checkpoint there and a repeated call
+    goes on where the last one was ended.
+    """
+    config = config or HyperLLMConfig()
+    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
+    needs_text = config.uses_semantics and phase1 is None
+    world = World.of(
+        split, tags=tags if config.uses_tags else None, semantics=semantics if needs_text else None, device=device
+    )
+    return run.hyperllm(world, config, phase1)
+
+
+@dataclass(frozen=True)
+class _Run:
+    backbone: Backbone
+    config: BaseConfig
+    fit_config: FitConfig
+    seed: int
+    folder: Path | None
+    progress: Progress | None
+
+    def base(self, world: World) -> Trained:
+        framework = Base(world, self.backbone, self.config, seed=self.seed).to(world.device)
+        report = self._fit("base", framework, self.fit_config, {})
+        return _trained(framework, {"base": report})
+
+    def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
+        reports: dict[str, FitReport] = {}
+        given = phase1 is not None
+        if phase1 is None and config.uses_meta:
+            backbone = self.backbone.reconfigured(time_coordinate=config.compat)
+            extraction = SemanticExtraction(world, backbone, config, seed=self.seed).to(world.device)
+            limits = FitConfig(
+                epochs=config.meta_epochs,
+                patience=config.meta_patience,
+                checkpoint_every_s=self.fit_config.checkpoint_every_s,
+            )
+            reports["phase 1"] = self._fit("phase 1", extraction, limits, {})
+            phase1 = phase1_vectors(extraction)
+            if config.variant == "only-semantic":
+                return _trained(extraction, reports, phase1)
+        if config.variant == "only-semantic":
+            if phase1 is None:
+                raise ConfigError("only-semantic needs text vectors or a phase-1 file")
+            return self._as_given(world, phase1)
+        start = None if phase1 is None or not config.uses_meta else phase1.start(compat=config.compat).to(world.device)
+        integration = Integration(world, self.backbone, config, start=start, seed=self.seed).to(world.device)
+        identity = {"phase1": _fingerprint(start)} if given or start is not None else {}
+        reports["phase 2"] = self._fit("phase 2", integration, self.fit_config, identity)
+        return _trained(integration, reports, phase1 if start is not None else None)
+
+    def _as_given(self, world: World, phase1: Phase1Vectors) -> Trained:
+        """Phase-1 vectors propagated and ranked as they are."""
+        with_time = self.config.compat and phase1.time_coordinate
+        both = torch.from_numpy(np.concatenate([phase1.users, phase1.items]))
+        x = both if with_time else phase1.start(compat=False)
+        with torch.no_grad():
+            backbone = self.backbone.reconfigured(time_coordinate=with_time)
+            points = backbone(x.to(world.device), world.graph).points.cpu().numpy()
+        return Trained(points[: world.users], points[world.users :], {}, {}, phase1)
+
+    def _fit(self, phase: str, framework: Framework, limits: FitConfig, extra: Mapping[str, Any]) -> FitReport:
+        identity = {
+            **document(self.config, self.backbone.config),
+            "seed": self.seed,
+            "phase": phase,
+            "pairs": len(framework.world.train),
+            **extra,
+        }
+        on_step: Callable[[int, int], None] | None = None
+        on_epoch: Sequence[Callable[[Epoch, FitReport], None]] = ()
+        if (progress := self.progress) is not None:
+            on_step = lambda epoch, step: progress.step(phase, epoch, step, framework.steps)  # noqa: E731
+            on_epoch = [lambda epoch, report: progress.epoch(phase, epoch, report)]
+        folder = None if self.folder is None else self.folder / f".checkpoint-{phase.replace(' ', '')}"
+        return fit(framework, limits, folder=folder, identity=identity, on_epoch=on_epoch, on_step=on_step)
+
+
+def phase1_vectors(extraction: SemanticExtraction) -> Phase1Vectors:
+    """The experts' outputs x_u, x_i (Eq. 8)."""
+    with torch.no_grad():
+        x = extraction.features().cpu().numpy()
+    users = extraction.world.users
+    return Phase1Vectors(x[:users], x[users:], time_coordinate=extraction.config.compat)
+
+
+def _trained(
+    framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None
+) -> Trained:
+    framework.eval()
+    users, items = framework.points()
+    weights = {name: value.detach().cpu() for name, value in framework.state_dict().items()}
+    return Trained(users.cpu().numpy(), items.cpu().numpy(), reports, weights, phase1)
+
+
+def _fingerprint(start: Tensor | None) -> str | None:
+    return None if start is None else f"{tuple(start.shape)} {start.double().sum().item()!r} {start.double().norm().item()!r}"

@@ -1,0 +1,67 @@
+"""What a framework is trained on, as tensors: pairs, graphs, text vectors.
+
+Knows how arrays of a split, a tag graph and semantics become graphs and index tensors on one device. Knows no loss.
+Shapes: u users, i items, t tags, d₁ text dims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hyperllm.data.semantics import Semantics
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import MisalignedArrays
+from hyperllm.graph import Graph
+from hyperllm.ids import Rows
+
+
+@dataclass(frozen=True)
+class World:
+    """Training data on a device.
+
+    ``graph`` has users left and items right; ``train`` (m, 2) and ``valid`` hold distinct (user, item) rows.
+    """
+
+    users: int
+    items: int
+    train: Rows
+    valid: Rows
+    graph: Graph
+    device: torch.device
+    tags: TagGraph | None = None
+    semantics: Semantics | None = None
+
+    @classmethod
+    def of(
+        cls,
+        split: Split,
+        *,
+        tags: TagGraph | None = None,
+        semantics: Semantics | None = None,
+        device: torch.device | str = "cpu",
+    ) -> World:
+        """Check that the parts share ids and put them on the device."""
+        if tags is not None and tags.items != split.items:
+            raise MisalignedArrays("the tags belong to other items than the split; make them again in this workspace")
+        if semantics is not None and (semantics.items != split.items or semantics.users != split.users):
+            raise MisalignedArrays("the text vectors belong to other users or items than the split; run embed again")
+        where = torch.device(device)
+        train = _distinct(split.train.user, split.train.item)
+        graph = Graph.of(len(split.users), len(split.items), train).to(where)
+        valid = _distinct(split.valid.user, split.valid.item)
+        return cls(len(split.users), len(split.items), train, valid, graph, where, tags, semantics)
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """CSR (indptr (u+1,), indices) of the training pairs, on the device."""
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(self.train[:, 0], minlength=self.users))])
+        return torch.from_numpy(indptr).to(self.device), torch.from_numpy(self.train[:, 1].copy()).to(self.device)
+
+
+def _distinct(user: Rows, item: Rows) -> Rows:
+    pairs = np.stack([user, item], axis=1).astype(np.int64)
+    return np.unique(pairs, axis=0) if len(pairs) else pairs.reshape(0, 2)

@@ -1,0 +1,1 @@
+"""Hyperbolic geometry in torch; knows no users and no items."""

@@ -1,0 +1,189 @@
+"""The Lorentz (hyperboloid) model as pure functions.
+
+Shapes: n points, d intrinsic dimensions. A point is ``(…, d+1)``, time coordinate first, with ⟨x,x⟩ = −1/c; ``c > 0``
+means sectional curvature −c. A tangent vector at the origin is ``(…, d)``, Euclidean, its norm the geodesic radius.
+Knows formulas that hold their digits in float32 and have finite gradients at coinciding points. Does not know
+parameters, optimisers or models.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_SMALL = 1e-4
+
+
+def inner(x: Tensor, y: Tensor) -> Tensor:
+    """⟨x,y⟩ = −x₀y₀ + Σ xᵢyᵢ (Eq. 2) over the last axis."""
+    product = x * y
+    return product[..., 1:].sum(-1) - product[..., 0]
+
+
+def from_space(space: Tensor, c: float = 1.0) -> Tensor:
+    """The point whose space part is given: x₀ = √(1/c + ‖x_s‖²) (Eq. 1)."""
+    time = torch.sqrt(1.0 / c + space.square().sum(-1, keepdim=True))
+    return torch.cat([time, space], dim=-1)
+
+
+def project(x: Tensor, c: float = 1.0) -> Tensor:
+    """Back onto the hyperboloid by recomputing the time coordinate."""
+    return from_space(x[..., 1:], c)
+
+
+def origin(dim: int, c: float = 1.0, *, like: Tensor) -> Tensor:
+    """The point (1/√c, 0, …), shape (dim+1,)."""
+    return from_space(like.new_zeros(dim), c)
+
+
+def _sinhc(square: Tensor) -> Tensor:
+    """sinh(√s)/√s, smooth at s = 0."""
+    small = square < _SMALL
+    root = torch.sqrt(torch.where(small, torch.ones_like(square), square))
+    return torch.where(small, 1 + square / 6 + square.square() / 120, torch.sinh(root) / root)
+
+
+def _arsinhc(square: Tensor) -> Tensor:
+    """arsinh(√s)/√s, smooth at s = 0."""
+    small = square < _SMALL
+    root = torch.sqrt(torch.where(small, torch.ones_like(square), square))
+    return torch.where(small, 1 - square / 6 + 3 * square.square() / 40, torch.asinh(root) / root)
+
+
+def expmap0(v: Tensor, c: float = 1.0) -> Tensor:
+    """exp₀(v): x_s = sinh(√c‖v‖)/(√c‖v‖)·v. Tangent (…, d) to point (…, d+1)."""
+    return from_space(_sinhc(c * v.square().sum(-1, keepdim=True)) * v, c)
+
+
+def logmap0(x: Tensor, c: float = 1.0) -> Tensor:
+    """log₀(x) = arsinh(√c‖x_s‖)/(√c‖x_s‖)·x_s. Point (…, d+1) to tangent (…, d)."""
+    space = x[..., 1:]
+    return _arsinhc(c * space.square().sum(-1, keepdim=True)) * space
+
+
+def clamp_radius(v: Tensor, radius: float, *, soft: bool = False) -> Tensor:
+    """Shorten tangent vectors to ``radius``: v·min(1, r/‖v‖), or smoothly v·r·tanh(‖v‖/r)/‖v‖."""
+    norm = torch.sqrt(v.square().sum(-1, keepdim=True).clamp_min(1e-18))
+    if soft:
+        return v * (radius * torch.tanh(norm / radius) / norm)
+    return v * (radius / norm).clamp_max(1.0)
+
+
+def separation(x: Tensor, y: Tensor) -> Tensor:
+    """q = ⟨x−y, x−y⟩ ≥ 0, elementwise over rows, without the cancellation of −2/c − 2⟨x,y⟩.
+
+    The time difference is taken as (‖x_s‖²−‖y_s‖²)/(x₀+y₀) = (x_s−y_s)·(x_s+y_s)/(x₀+y₀).
+    """
+    xs, ys = x[..., 1:], y[..., 1:]
+    delta = xs - ys
+    time = (delta * (xs + ys)).sum(-1) / (x[..., 0] + y[..., 0])
+    return (delta.square().sum(-1) - time.square()).clamp_min(0.0)
+
+
+def sqdist_from_separation(q: Tensor, c: float = 1.0) -> Tensor:
+    """d² = φ(cq)/c with φ(q) = 4·arsinh²(√q/2) = q − q²/12 + q³/90 − …; φ′(0) = 1."""
+    q = c * q
+    small = q < _SMALL
+    root = torch.sqrt(torch.where(small, torch.ones_like(q), q))
+    series = q - q.square() / 12 + q.pow(3) / 90
+    return torch.where(small, series, 4 * torch.asinh(root / 2).square()) / c
+
+
+def sqdist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """Squared geodesic distance, row by row; equals arcosh²(−c⟨x,y⟩)/c (Eq. 4)."""
+    return sqdist_from_separation(separation(x, y), c)
+
+
+def dist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """Geodesic distance, row by row: 2·arsinh(√(cq)/2)/√c (Eq. 4). Its gradient at x = y is set to 0."""
+    q = c * separation(x, y)
+    zero = q == 0
+    root = torch.sqrt(torch.where(zero, torch.ones_like(q), q))
+    return torch.where(zero, torch.zeros_like(q), 2 * torch.asinh(root / 2)) / c**0.5
+
+
+def flip(x: Tensor) -> Tensor:
+    """(−x₀, x_s): turns ⟨x,y⟩ into an ordinary inner product."""
+    return torch.cat([-x[..., :1], x[..., 1:]], dim=-1)
+
+
+def pairwise_sqdist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """(n, m) squared distances through one matrix product; good to radius 3 in float32."""
+    q = (-2.0 / c - 2.0 * (flip(x) @ y.T)).clamp_min(0.0)
+    return sqdist_from_separation(q, c)
+
+
+def centroid(weights: Tensor, x: Tensor, c: float = 1.0) -> Tensor:
+    """Lorentz centroid of rows: m = Wx, m/√(−c⟨m,m⟩). A row without weight becomes the origin.
+
+    ``weights`` (n, m) dense or sparse and non-negative, ``x`` (m, d+1); equals the Möbius gyromidpoint and the Einstein
+    midpoint of the same points.
+    """
+    return normalise(weights @ x, c)
+
+
+def normalise(m: Tensor, c: float = 1.0) -> Tensor:
+    """A time-like vector scaled onto the hyperboloid; the zero vector becomes the origin."""
+    square = -inner(m, m)
+    empty = (square <= 1e-12).unsqueeze(-1)
+    scaled = m / torch.sqrt(c * torch.where(square <= 1e-12, torch.ones_like(square), square)).unsqueeze(-1)
+    return torch.where(empty, origin(m.shape[-1] - 1, c, like=m), scaled)
+
+
+def tangent_project(x: Tensor, u: Tensor, c: float = 1.0) -> Tensor:
+    """The part of the ambient vector u that is tangent at x: u + c⟨x,u⟩x."""
+    return u + c * inner(x, u).unsqueeze(-1) * x
+
+
+def riemannian_gradient(x: Tensor, gradient: Tensor, c: float = 1.0) -> Tensor:
+    """Riemannian from ambient gradient: flip the time coordinate, project onto the tangent space."""
+    return tangent_project(x, flip(gradient), c)
+
+
+def expmap(x: Tensor, u: Tensor, c: float = 1.0, *, max_step: float = float("inf")) -> Tensor:
+    """exp_x(u), the step's length limited to ``max_step``; the result is put back onto the hyperboloid."""
+    norm = torch.sqrt(inner(u, u).clamp_min(0.0)).unsqueeze(-1)
+    step = norm.clamp_max(max_step) * c**0.5
+    moved = torch.cosh(step) * x + _sinhc(step.square()) * (step / (norm * c**0.5).clamp_min(1e-15)) * u
+    return project(torch.where(norm > 0, moved, x), c)
+
+
+def logmap(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """log_x(y): the tangent vector at x that points to y, as long as their distance."""
+    direction = tangent_project(x, y - x, c)
+    norm = torch.sqrt(inner(direction, direction).clamp_min(1e-30)).unsqueeze(-1)
+    return dist(x, y, c).unsqueeze(-1) * direction / norm
+
+
+def transport(x: Tensor, y: Tensor, u: Tensor, c: float = 1.0) -> Tensor:
+    """Parallel transport of u from x to y: u + c⟨y,u⟩/(1−c⟨x,y⟩)·(x+y)."""
+    scale = c * inner(y, u) / (1 - c * inner(x, y))
+    return u + scale.unsqueeze(-1) * (x + y)
+
+
+def to_poincare(x: Tensor, c: float = 1.0) -> Tensor:
+    """Point (…, d+1) to the ball of radius 1/√c: p = x_s/(1 + √c·x₀)."""
+    return x[..., 1:] / (1 + c**0.5 * x[..., :1])
+
+
+def from_poincare(p: Tensor, c: float = 1.0) -> Tensor:
+    """Ball (…, d) to hyperboloid: x_s = 2p/(1 − c‖p‖²)."""
+    return from_space(2 * p / (1 - c * p.square().sum(-1, keepdim=True)), c)
+
+
+def to_klein(x: Tensor, c: float = 1.0) -> Tensor:
+    """Point (…, d+1) to Klein coordinates x_s/(√c·x₀)."""
+    return x[..., 1:] / (c**0.5 * x[..., :1])
+
+
+def expmap0_with_time(u: Tensor, *, radius: float | None = None) -> Tensor:
+    """The published code's exp₀ of ambient vectors (…, d+1) whose time coordinate u₀ need not be 0, c = 1.
+
+    With n = √max(‖u_s‖² − u₀², 1e-9): x_s = sinh(min(n, radius))·u_s/n. A time coordinate therefore lengthens the
+    result, past the clamp even. Deviation from geometry kept for ``compat`` only.
+    """
+    space = u[..., 1:]
+    square = (space.square().sum(-1, keepdim=True) - u[..., :1].square()).clamp_min(1e-9)
+    norm = torch.sqrt(square)
+    limited = norm if radius is None else norm.clamp_max(radius)
+    return from_space(torch.sinh(limited) / norm * space)

@@ -1,0 +1,122 @@
+"""A manifold object carries its curvature and delegates to the pure functions.
+
+Knows how an optimiser moves a point. Does not know what the points mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hyperllm.errors import ConfigError
+from hyperllm.geometry import lorentz, poincare
+
+
+class Manifold(Protocol):
+    """What a Riemannian optimiser needs. ``c`` is the curvature, ``max_step`` the longest geodesic step."""
+
+    @property
+    def c(self) -> float: ...
+
+    def expmap0(self, v: Tensor) -> Tensor: ...
+
+    def logmap0(self, x: Tensor) -> Tensor: ...
+
+    def riemannian_gradient(self, x: Tensor, gradient: Tensor) -> Tensor: ...
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor: ...
+
+    def step(self, x: Tensor, u: Tensor) -> Tensor: ...
+
+    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Curved:
+    """Curvature ``c > 0`` (sectional curvature −c) and the longest step an optimiser may take."""
+
+    c: float = 1.0
+    max_step: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not self.c > 0:
+            raise ConfigError(f"curvature c must be positive (it means sectional curvature −c); found {self.c}")
+
+    @property
+    def _functions(self) -> ModuleType:
+        raise NotImplementedError
+
+    def expmap0(self, v: Tensor) -> Tensor:
+        """Tangent (…, d) to point."""
+        return self._functions.expmap0(v, self.c)
+
+    def logmap0(self, x: Tensor) -> Tensor:
+        """Point to tangent (…, d)."""
+        return self._functions.logmap0(x, self.c)
+
+    def dist(self, x: Tensor, y: Tensor) -> Tensor:
+        """Geodesic distance, row by row."""
+        return self._functions.dist(x, y, self.c)
+
+    def sqdist(self, x: Tensor, y: Tensor) -> Tensor:
+        """Squared geodesic distance, row by row."""
+        return self._functions.sqdist(x, y, self.c)
+
+    def riemannian_gradient(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """From the ambient gradient."""
+        return self._functions.riemannian_gradient(x, gradient, self.c)
+
+    def step(self, x: Tensor, u: Tensor) -> Tensor:
+        """exp_x(u), no longer than ``max_step``."""
+        return self._functions.expmap(x, u, self.c, max_step=self.max_step)
+
+    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        """Parallel transport of u from x to y."""
+        return self._functions.transport(x, y, u, self.c)
+
+
+@dataclass(frozen=True)
+class Lorentz(_Curved):
+    """The hyperboloid; points (…, d+1)."""
+
+    @property
+    def _functions(self) -> ModuleType:
+        return lorentz
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """⟨u,v⟩ of tangent vectors at x."""
+        return lorentz.inner(u, v)
+
+
+@dataclass(frozen=True)
+class Poincare(_Curved):
+    """The ball; points (…, d)."""
+
+    @property
+    def _functions(self) -> ModuleType:
+        return poincare
+
+    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """λ_x²·u·v of tangent vectors at x."""
+        factor = 2 / (1 - self.c * x.square().sum(-1))
+        return factor.square() * (u * v).sum(-1)
+
+
+class ManifoldParameter(nn.Parameter):
+    """A parameter whose rows are points of ``manifold``; `geometry.optim` moves it along geodesics."""
+
+    manifold: Manifold
+
+    def __new__(cls, points: Tensor, manifold: Manifold) -> ManifoldParameter:
+        parameter = torch.Tensor._make_subclass(cls, points, True)
+        parameter.manifold = manifold
+        return parameter
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ManifoldParameter:
+        copy = type(self)(self.data.clone(), self.manifold)
+        memo[id(self)] = copy
+        return copy

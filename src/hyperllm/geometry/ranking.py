@@ -1,0 +1,40 @@
+"""Ranking by hyperbolic distance as one matrix product, in torch.
+
+d grows with −⟨u,i⟩, so the nearest points have the largest ⟨u,i⟩: maximum inner product once the time coordinate of one
+side changes sign. Used while training; after export the NumPy twin in ``serving.model`` ranks the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from hyperllm.geometry import lorentz
+
+BLOCK = 1 << 24
+
+
+@torch.no_grad()
+def topk(users: Tensor, items: Tensor, k: int, *, seen: tuple[Tensor, Tensor]) -> Tensor:
+    """Rows of the k nearest items (u, k) for every user point (u, d+1); seen pairs never appear unless nothing is left.
+
+    ``seen`` = (indptr (u+1,), indices) of the training pairs in CSR form.
+    """
+    found = [rows for _, rows in _blocks(users, items, k, seen)]
+    return torch.cat(found) if found else torch.empty(0, k, dtype=torch.long)
+
+
+def _blocks(users: Tensor, items: Tensor, k: int, seen: tuple[Tensor, Tensor]) -> Iterator[tuple[int, Tensor]]:
+    indptr, indices = seen
+    columns = items.T.contiguous()
+    queries = lorentz.flip(users)
+    size = max(1, BLOCK // len(items))
+    for start in range(0, len(users), size):
+        stop = min(len(users), start + size)
+        scores = queries[start:stop] @ columns
+        counts = indptr[start + 1 : stop + 1] - indptr[start:stop]
+        rows = torch.repeat_interleave(torch.arange(stop - start, device=scores.device), counts)
+        scores[rows, indices[indptr[start] : indptr[stop]]] = -torch.inf
+        yield start, scores.topk(k, dim=1).indices

@@ -1,0 +1,83 @@
+"""External ids and row numbers.
+
+Knows how to turn a user's, an item's or a tag's own id into a row of a matrix and back. Does not know what the rows hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperllm.errors import DataError, UnknownId, did_you_mean
+
+Rows = npt.NDArray[np.int64]
+
+
+def _order(value: str) -> tuple[int, int, str]:
+    """Whole numbers first, by value; then everything else, by text."""
+    if value.isascii() and value.isdigit():
+        return (0, int(value), value)
+    return (1, 0, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """External id ↔ row number; frozen, duplicate-free, fingerprinted.
+
+    ``ids[r]`` is the external id of row r. Two vocabularies are equal when their fingerprints are.
+    """
+
+    ids: tuple[str, ...]
+    _row: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        row = {value: number for number, value in enumerate(self.ids)}
+        if len(row) != len(self.ids):
+            seen: set[str] = set()
+            twice = next(v for v in self.ids if v in seen or seen.add(v))
+            raise DataError(f"the id {twice!r} stands twice; ids must be unique")
+        object.__setattr__(self, "_row", row)
+
+    @classmethod
+    def of(cls, values: Iterable[object]) -> Vocabulary:
+        """The distinct values, whole numbers by value and before text, text by code point."""
+        return cls(tuple(sorted({str(v) for v in values}, key=_order)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._row
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.ids == other.ids
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the ids in order, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for value in self.ids:
+            raw = value.encode()
+            digest.update(len(raw).to_bytes(4, "little"))
+            digest.update(raw)
+        return digest.hexdigest()
+
+    def rows(self, ids: Sequence[str], *, what: str = "id") -> Rows:
+        """Row numbers of ``ids``; raises `UnknownId` that names the first unknown one."""
+        try:
+            return np.fromiter((self._row[v] for v in ids), dtype=np.int64, count=len(ids))
+        except KeyError as missing:
+            value = str(missing.args[0])
+            hint = did_you_mean(value, self.ids) if len(self) <= 100_000 else ""
+            raise UnknownId(f"unknown {what} {value!r}; there are {len(self):,} known ones.{hint}") from None
+
+    def take(self, rows: npt.ArrayLike) -> list[str]:
+        """External ids of row numbers, in the order given."""
+        return [self.ids[int(r)] for r in np.asarray(rows).ravel()]

@@ -1,0 +1,1 @@
+"""Talking to language models and text encoders. Knows nothing of recommendation."""

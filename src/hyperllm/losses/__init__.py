@@ -1,0 +1,1 @@
+"""Losses as functions of points; fused kernels stand beside their plain references."""

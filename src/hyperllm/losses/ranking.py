@@ -1,0 +1,27 @@
+"""The hyperbolic margin ranking loss.
+
+Knows points and triplets; does not know where either came from. Shapes: n points (n, d+1), b triplets, q negatives.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hyperllm.geometry import lorentz
+from hyperllm.graph import Triplets
+
+
+def margin_ranking(points: Tensor, triplets: Triplets, *, margin: float | Tensor, c: float = 1.0) -> Tensor:
+    """Sum over triplets and negatives of max(d²(a,p) − d²(a,n) + margin, 0).  # Eq. 6
+
+    ``margin`` is a number or one value a triplet (b,). Deviation: Eq. 6 prints plain distances; all published code
+    uses squared ones, and so do the published margins.
+    """
+    anchor = points.index_select(0, triplets.anchor)
+    positive = points.index_select(0, triplets.positive)
+    b, q = triplets.negative.shape
+    negative = points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, -1)
+    near = lorentz.sqdist(anchor, positive, c)
+    far = lorentz.sqdist(anchor.unsqueeze(1), negative, c)
+    gap = near + margin
+    return (gap.unsqueeze(1) - far).clamp_min(0.0).sum()

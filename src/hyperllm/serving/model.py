@@ -1,0 +1,264 @@
+"""A trained recommender as two matrices and two id lists.
+
+Knows how to score, rank and find neighbours with NumPy alone, and how to be written and read without pickle. Does not
+know how the matrices were learned; torch is never imported here.
+
+Shapes: ``U`` users, ``I`` items, ``d`` columns, ``b`` rows asked for, ``k`` places.
+
+``lorentz``: rows are points (x₀, x₁ … ) of the unit hyperboloid, −x₀² + x₁² + … = −1. (An exporter of curvature −c
+multiplies its points by √c; that scales all distances alike.) score = ⟨u, i⟩_L = −u₀i₀ + u₁i₁ + … = −cosh(distance), so
+one matrix product with the users' time coordinate negated ranks by distance. ``inner``: score = u·i.
+
+Dense scores are computed in float64 and forget their last 12 bits, where only the order of summation shows: equal items
+tie exactly, whatever the batch they are scored in, and ties go by row number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError, DataError, MisalignedArrays
+from hyperllm.evaluation.rank import NOTHING, TopK, check_k, hide, topk
+from hyperllm.ids import Rows, Vocabulary
+from hyperllm.serving import storage
+from hyperllm.serving.product import (
+    FLOATS_AT_ONCE,
+    Doubles,
+    Floats,
+    ItemSide,
+    cosine,
+    flipped,
+    minus_distance,
+    norms,
+    raised,
+)
+
+Geometry = Literal["lorentz", "inner"]
+Vectors = Floats | sparse.csr_matrix
+KIND = storage.KIND
+_SCORES_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreModel:
+    """``user_vectors`` (U, d) float32 or CSR, ``item_vectors`` (I, d) float32, ``seen`` (U, I) CSR of training pairs.
+
+    ``titles`` has one entry an item, None where unknown; ``tags`` belongs to the same items.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    user_vectors: Vectors
+    item_vectors: Floats
+    geometry: Geometry
+    seen: sparse.csr_matrix
+    titles: tuple[str | None, ...]
+    tags: TagGraph | None = None
+
+    def __post_init__(self) -> None:
+        if self.geometry not in get_args(Geometry):
+            raise ConfigError(f"unknown geometry {self.geometry!r}; choose one of {', '.join(get_args(Geometry))}.")
+        _check_shapes(self)
+        for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
+            _check_values(what, vectors, self.geometry)
+
+    def save(
+        self,
+        folder: Path,
+        *,
+        config: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the artifact ``folder`` of kind ``model``: .npy arrays that can be memory-mapped, and JSON."""
+        arrays = {"item_vectors": self.item_vectors, **storage.from_csr("seen", self.seen, with_data=False)}
+        if isinstance(self.user_vectors, np.ndarray):
+            arrays["user_vectors"] = self.user_vectors
+        else:
+            arrays |= storage.from_csr("user_vectors", self.user_vectors)
+        lists: dict[str, Any] = {"users": self.users.ids, "items": self.items.ids, "titles": self.titles}
+        if self.tags is not None:
+            more, lists["tags"] = storage.from_tags(self.tags)
+            arrays |= more
+        lists["model"] = {"geometry": self.geometry, "sparse_users": not isinstance(self.user_vectors, np.ndarray)}
+        told = {"users": len(self.users), "items": len(self.items), "dim": self.item_vectors.shape[1]}
+        storage.write(folder, arrays, lists, config=config, inputs=inputs, facts={**told, **(facts or {})})
+
+    @classmethod
+    def load(cls, folder: Path | str) -> ScoreModel:
+        """Read what `save` wrote; ``folder`` is a run or its ``model/`` folder. Arrays are memory-mapped.
+
+        Raises `Incomplete`, `WrongKind` or `Corrupt`, each naming the folder and what to do.
+        """
+        with storage.reading(Path(folder)) as stored:
+            users, items = Vocabulary(tuple(stored.list("users"))), Vocabulary(tuple(stored.list("items")))
+            about = stored.list("model")
+            size = len(users), len(items)
+            dense = stored.array("item_vectors")
+            sparse_users = bool(about["sparse_users"])
+            return cls(
+                users=users,
+                items=items,
+                user_vectors=stored.csr("user_vectors", (size[0], dense.shape[1]))
+                if sparse_users
+                else stored.array("user_vectors"),
+                item_vectors=dense,
+                geometry=about["geometry"],
+                seen=stored.csr("seen", size),
+                titles=tuple(stored.list("titles")),
+                tags=stored.tags(items),
+            )
+
+    def topk(
+        self,
+        user_rows: Rows,
+        k: int,
+        *,
+        mask: sparse.csr_matrix | None = None,
+        candidates: Rows | None = None,
+    ) -> TopK:
+        """The k best items of each row of ``user_rows`` (b,), at most 2²⁴ scores in memory at a time.
+
+        ``mask`` (U, I) holds one row for every user; its stored pairs are never returned. ``candidates`` restricts the
+        ranking to these item rows.
+        """
+        rows = self._checked(user_rows, len(self.users), what="user")
+        return self._ranked(lambda part: self._queries(rows[part]), len(rows), k, mask, rows, candidates)
+
+    def similar(self, item_rows: Rows, k: int) -> TopK:
+        """The k nearest other items of each row of ``item_rows`` (b,).
+
+        ``lorentz``: by hyperbolic distance, scores ⟨i, j⟩_L. ``inner``: by the cosine of the item vectors.
+        """
+        rows = self._checked(item_rows, len(self.items), what="item")
+        itself = sparse.csr_matrix(
+            (np.ones(len(rows), dtype=np.float32), rows, np.arange(len(rows) + 1)), shape=(len(rows), len(self.items))
+        )
+        own = np.arange(len(rows), dtype=np.int64)
+        scale = None if self.geometry == "lorentz" else 1.0 / norms(self.item_vectors)
+
+        def queries(part: slice) -> Doubles:
+            points = self.item_vectors[rows[part]].astype(np.float64)
+            return flipped(points) if scale is None else points * scale[rows[part], None]
+
+        return self._ranked(queries, len(rows), k, itself, own, None, scale)
+
+    def shown_scores(self, user_rows: Rows, found: TopK) -> Doubles:
+        """What a person is shown for ``found``, the answer of `topk` for these users; −inf where an item is −1.
+
+        ``lorentz``: minus the hyperbolic distance, −arcosh(−⟨u, i⟩_L), in float64. ``inner``: the product.
+        """
+        if self.geometry == "inner" or not isinstance(self.user_vectors, np.ndarray):
+            return found.scores.astype(np.float64)
+        rows = self._checked(user_rows, len(self.users), what="user")
+        return self._pairwise(self.user_vectors[rows], found.items, minus_distance)
+
+    def similarities(self, item_rows: Rows, items: Rows) -> Doubles:
+        """Minus the distance (``lorentz``) or the cosine (``inner``) of items (b,) and ``items`` (b, k)."""
+        rows = self._checked(item_rows, len(self.items), what="item")
+        pair = minus_distance if self.geometry == "lorentz" else cosine
+        return self._pairwise(self.item_vectors[rows], items, pair)
+
+    def _pairwise(self, left: npt.NDArray[Any], items: Rows, pair: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
+        out = np.empty(items.shape)
+        step = max(1, FLOATS_AT_ONCE // max(1, items.shape[1] * left.shape[1]))
+        for start in range(0, len(items), step):
+            part = slice(start, start + step)
+            right = self.item_vectors[np.maximum(items[part], 0)].astype(np.float64)
+            out[part] = pair(left[part, None, :].astype(np.float64), right)
+        return np.where(items == NOTHING, -np.inf, out)
+
+    def _checked(self, rows: Rows, size: int, *, what: str) -> Rows:
+        rows = np.asarray(rows, dtype=np.int64)
+        if rows.ndim != 1 or (len(rows) and (rows.min() < 0 or rows.max() >= size)):
+            raise DataError(f"{what} rows must be a flat array of numbers from 0 to {size - 1:,}; got {rows!r}.")
+        return rows
+
+    def _queries(self, rows: Rows) -> Doubles | sparse.csr_matrix:
+        """Left factors of the score product for users (b,)."""
+        if not isinstance(self.user_vectors, np.ndarray):
+            return self.user_vectors[rows]
+        points = self.user_vectors[rows].astype(np.float64)
+        return flipped(points) if self.geometry == "lorentz" else points
+
+    def _ranked(
+        self,
+        queries: Callable[[slice], Doubles | sparse.csr_matrix],
+        count: int,
+        k: int,
+        mask: sparse.csr_matrix | None,
+        mask_rows: Rows,
+        candidates: Rows | None,
+        scale: Doubles | None = None,
+    ) -> TopK:
+        check_k(k)
+        chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
+        width = len(self.items) if chosen is None else len(chosen)
+        sparse_left = scale is None and not isinstance(self.user_vectors, np.ndarray)
+        lorentz = self.geometry == "lorentz"
+        right = ItemSide.of(self.item_vectors, lorentz=lorentz, sparse_left=sparse_left, chosen=chosen, scale=scale)
+        found: list[TopK] = []
+        step = max(1, _SCORES_AT_ONCE // max(1, width))
+        for start in range(0, count, step):
+            part = slice(start, start + step)
+            scores = right.product(queries(part))
+            if mask is not None:
+                hidden = mask[mask_rows[part]]
+                hide(scores, hidden if chosen is None else hidden[:, chosen])
+            found.append(topk(scores, k))
+        items = np.concatenate([f.items for f in found]) if found else np.empty((0, k), dtype=np.int64)
+        if chosen is not None:
+            items = np.where(items == NOTHING, NOTHING, chosen[items] if width else NOTHING)
+        best = np.concatenate([f.scores for f in found]) if found else np.empty((0, k), dtype=np.float32)
+        return TopK(items, best)
+
+
+def _columns(vectors: Vectors) -> int:
+    """Columns of a matrix, −1 where it is none."""
+    shape = cast(tuple[int, ...], vectors.shape)
+    return shape[1] if len(shape) == 2 else -1
+
+
+def _check_shapes(model: ScoreModel) -> None:
+    users, items = len(model.users), len(model.items)
+    wanted = {
+        "user_vectors": (users, _columns(model.item_vectors)),
+        "item_vectors": (items, _columns(model.user_vectors)),
+        "seen": (users, items),
+    }
+    for name, shape in wanted.items():
+        found = getattr(model, name).shape
+        if found != shape:
+            raise MisalignedArrays(f"{name} has shape {found}; expected {shape} for {users:,} users, {items:,} items.")
+    if len(model.titles) != items:
+        raise MisalignedArrays(f"there are {len(model.titles):,} titles for {items:,} items; use None where unknown.")
+    if model.tags is not None and model.tags.items != model.items:
+        raise MisalignedArrays("the tags belong to other items than the model has; export it again with its own tags.")
+
+
+def _check_values(what: str, vectors: Vectors, geometry: Geometry) -> None:
+    values = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors.data)
+    if values.dtype != np.float32:
+        raise DataError(f"{what} vectors are {values.dtype}; expected float32.")
+    if not np.isfinite(values).all():
+        raise DataError(f"{what} vectors hold a value that is not finite. Did training diverge?")
+    if geometry == "inner":
+        return
+    if not isinstance(vectors, np.ndarray):
+        raise DataError(f"{what} vectors are sparse; points of the hyperboloid are dense.")
+    on = raised(vectors.astype(np.float64))[:, 0]
+    off = np.abs(on - vectors[:, 0]) > 1e-3 * on
+    if off.any():
+        row = int(off.argmax())
+        raise DataError(
+            f"{what} row {row} is not on the unit hyperboloid: its time coordinate is {vectors[row, 0]:.4g}, expected "
+            f"{on[row]:.4g}. Before export, Poincaré points need their isometry and a curvature of minus c a factor √c."
+        )

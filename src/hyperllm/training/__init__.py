@@ -1,0 +1,1 @@
+"""Training; knows no model and no manifold."""

@@ -1,0 +1,117 @@
+"""Exact, vectorised triplet sampling.
+
+An epoch is one pass over all positive pairs, reshuffled, the last batch kept. Negatives are uniform over the pool minus
+the anchor's positives: rejection where positives are few, drawing from the complement where an anchor is linked to more
+than half of the pool; an anchor linked to everything is left out. Knows row numbers only. Shapes: m pairs, b batch, q negatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hyperllm.errors import DataError
+from hyperllm.graph import Triplets
+from hyperllm.ids import Rows
+
+_RETRIES = 64
+
+
+@dataclass(frozen=True)
+class PositivePairs:
+    """Distinct pairs (m, 2) of (anchor, positive); negatives come from 0 … pool−1.
+
+    ``anchor_offset`` and ``pool_offset`` turn row numbers into node numbers of a graph.
+    """
+
+    pairs: Rows
+    pool: int
+    anchor_offset: int = 0
+    pool_offset: int = 0
+    exclude_anchor: bool = False
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+class TripletSampler:
+    """Draws one epoch of triplets at a time."""
+
+    def __init__(self, positives: PositivePairs, *, negatives: int = 1) -> None:
+        self.positives = positives
+        self.negatives = negatives
+        taken = positives.pairs
+        if positives.exclude_anchor:
+            anchors = np.unique(taken[:, 0])
+            taken = np.concatenate([taken, np.stack([anchors, anchors], axis=1)])
+        self._keys = np.unique(taken[:, 0] * positives.pool + taken[:, 1])
+        owner = self._keys // positives.pool
+        self._count = np.bincount(owner, minlength=int(taken[:, 0].max(initial=-1)) + 1)
+        usable = self._count[positives.pairs[:, 0]] < positives.pool
+        self.pairs = positives.pairs[usable]
+        if len(positives.pairs) and not len(self.pairs):
+            raise DataError("every anchor is linked to every candidate: there is nothing to rank against")
+        crowded = np.flatnonzero(2 * self._count > positives.pool)
+        self._complement = {int(a): self._free(int(a)) for a in crowded if self._count[a] < positives.pool}
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def _free(self, anchor: int) -> Rows:
+        start, stop = np.searchsorted(self._keys, [anchor * self.positives.pool, (anchor + 1) * self.positives.pool])
+        return np.setdiff1d(np.arange(self.positives.pool), self._keys[start:stop] - anchor * self.positives.pool)
+
+    def _taken(self, keys: Rows) -> np.ndarray:
+        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return self._keys[place] == keys
+
+    def draw(self, anchors: Rows, rng: np.random.Generator) -> Rows:
+        """Negatives (b, q) for anchors (b,): none is a positive of its anchor."""
+        repeated = np.repeat(anchors, self.negatives)
+        drawn = rng.integers(self.positives.pool, size=len(repeated))
+        for anchor in sorted(self._complement.keys() & set(anchors.tolist())):
+            mine = repeated == anchor
+            drawn[mine] = rng.choice(self._complement[anchor], size=int(mine.sum()))
+        for _ in range(_RETRIES):
+            wrong = np.flatnonzero(self._taken(repeated * self.positives.pool + drawn))
+            if not len(wrong):
+                break
+            drawn[wrong] = rng.integers(self.positives.pool, size=len(wrong))
+        else:
+            for place in wrong:
+                drawn[place] = rng.choice(self._free(int(repeated[place])))
+        return drawn.reshape(len(anchors), self.negatives)
+
+    def epoch(self, rng: np.random.Generator) -> Triplets:
+        """All positive pairs once, shuffled, each with its negatives, as node numbers."""
+        pairs = self.pairs[rng.permutation(len(self.pairs))]
+        return self._nodes(pairs, self.draw(pairs[:, 0], rng))
+
+    def _nodes(self, pairs: Rows, negatives: Rows) -> Triplets:
+        offset = self.positives.pool_offset
+        return Triplets(
+            torch.from_numpy(pairs[:, 0] + self.positives.anchor_offset),
+            torch.from_numpy(pairs[:, 1] + offset),
+            torch.from_numpy(negatives + offset),
+        )
+
+
+def batches(triplets: Triplets, steps: int) -> Iterator[Triplets]:
+    """Cut an epoch into ``steps`` nearly equal consecutive batches."""
+    edges = np.linspace(0, len(triplets), steps + 1).round().astype(int)
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        yield Triplets(
+            triplets.anchor[start:stop], triplets.positive[start:stop], triplets.negative[start:stop]
+        )
+
+
+def join(*parts: Triplets) -> Triplets:
+    """Several batches as one."""
+    return Triplets(
+        torch.cat([p.anchor for p in parts]),
+        torch.cat([p.positive for p in parts]),
+        torch.cat([p.negative for p in parts]),
+    )

@@ -1,0 +1,125 @@
+"""The three rules of division, as laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hyperllm.data.interactions import Pairs
+from hyperllm.data.sources.published import read_published
+from hyperllm.data.split import PARTS, Split, split
+from hyperllm.errors import ConfigError, DataError
+
+loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+
+
+@st.composite
+def histories(draw):
+    """Distinct (user, item) pairs of at least one user with three events, and a time for each."""
+    counts = draw(st.lists(st.integers(1, 35), min_size=1, max_size=6))
+    counts[0] = max(counts[0], 3)
+    pairs = [(user, item) for user, n in enumerate(counts) for item in range(n)]
+    pairs = draw(st.permutations(pairs))
+    time = draw(st.lists(st.integers(0, 30), min_size=len(pairs), max_size=len(pairs)))
+    return pairs, time
+
+
+def rows(pairs: Pairs) -> list[tuple[int, int]]:
+    return list(zip(pairs.user.tolist(), pairs.item.tolist(), strict=True))
+
+
+@loose
+@given(history=histories(), rule=st.sampled_from(["per-user", "leave-one-out"]), seed=st.integers(0, 3))
+def test_parts_are_disjoint_and_cover_everything(events, history, rule, seed):
+    pairs, time = history
+    parts = split(events(pairs, time=time), rule, seed=seed)
+    assert sorted(pair for name in PARTS for pair in rows(parts.part(name))) == sorted(pairs)
+
+
+@loose
+@given(history=histories(), seed=st.integers(0, 3))
+def test_per_user_holds_out_a_tenth_at_least_one(events, history, seed):
+    whole = events(history[0])
+    parts = split(whole, seed=seed)
+    total = np.bincount(whole.user)
+    for name in ("valid", "test"):
+        held = np.bincount(parts.part(name).user, minlength=len(total))
+        np.testing.assert_array_equal(held, np.where(total >= 3, np.maximum(1, np.floor(0.1 * total)), 0))
+
+
+@loose
+@given(history=histories())
+def test_per_user_depends_on_the_seed_alone(events, history):
+    whole = events(history[0])
+    assert rows(split(whole, seed=5).test) == rows(split(whole, seed=5).test)
+
+
+def test_seeds_differ(events):
+    whole = events([(u, i) for u in range(20) for i in range(20)])
+    assert rows(split(whole, seed=0).test) != rows(split(whole, seed=1).test)
+
+
+@loose
+@given(history=histories())
+def test_leave_one_out_tests_the_last_event(events, history):
+    pairs, time = history
+    parts = split(events(pairs, time=time), "leave-one-out")
+    when = dict(zip(pairs, time, strict=True))
+    assert len(parts.valid) == len(parts.test) == sum(n >= 3 for n in np.bincount([u for u, _ in pairs]))
+    for (user, tested), (also, validated) in zip(sorted(rows(parts.test)), sorted(rows(parts.valid)), strict=True):
+        earlier = [when[pair] for pair in rows(parts.train) if pair[0] == user]
+        assert user == also
+        assert max(earlier) <= when[user, validated] <= when[user, tested]
+
+
+@loose
+@given(history=histories())
+def test_time_never_trains_on_what_comes_later(events, history):
+    pairs, time = history
+    parts = split(events(pairs, time=time), "time")
+    when = dict(zip(pairs, time, strict=True))
+    trained, validated, tested = ([when[pair] for pair in rows(parts.part(name))] for name in PARTS)
+    assert max(trained) <= min([*validated, *tested], default=max(trained))
+    assert max(validated, default=0) <= min(tested, default=max(time))
+    assert len(parts.train) == int(np.ceil(0.8 * len(pairs)))
+    for name in ("valid", "test"):
+        assert set(parts.part(name).user.tolist()) <= set(parts.train.user.tolist())
+        assert set(parts.part(name).item.tolist()) <= set(parts.train.item.tolist())
+
+
+@pytest.mark.parametrize("rule", ["leave-one-out", "time"])
+def test_rules_by_time_need_a_time(events, rule):
+    with pytest.raises(DataError, match="--time-column"):
+        split(events([(0, 0), (0, 1), (0, 2)]), rule)
+
+
+def test_an_unknown_rule_lists_the_rules(events):
+    with pytest.raises(ConfigError, match="per-user, leave-one-out, time"):
+        split(events([(0, 0)]), "random")
+
+
+def test_a_saved_split_is_read_back(events, tmp_path):
+    parts = split(events([(u, i) for u in range(3) for i in range(12)]))
+    parts.save(tmp_path / "split", config={}, inputs={})
+    again = Split.load(tmp_path / "split")
+    assert (again.users, again.items) == (parts.users, parts.items)
+    assert all(rows(again.part(name)) == rows(parts.part(name)) for name in PARTS)
+
+
+def test_an_empty_part_is_read_back(events, tmp_path):
+    parts = split(events([(0, 0), (0, 1), (1, 0)]))
+    parts.save(tmp_path / "split", config={}, inputs={})
+    assert len(Split.load(tmp_path / "split").test) == 0
+
+
+@pytest.mark.data
+def test_our_rule_gives_the_published_sizes(events, real_data):
+    published = read_published(real_data / "amazon-beauty").interactions
+    pairs = [pair for name in PARTS for pair in rows(published.part(name))]
+    parts = split(events(pairs), seed=3)
+    assert [len(parts.part(name)) for name in PARTS] == [70_614, 11_767, 11_767]
+    for name in PARTS:
+        ours, theirs = (np.bincount(p.part(name).user, minlength=10_553) for p in (parts, published))
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,222 @@
+"""Scores by the definition, exact order, and a folder that survives the trip or says why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from hyperllm import artifacts
+from hyperllm.errors import ConfigError, Corrupt, DataError, HyperLLMError, Incomplete, MisalignedArrays, WrongKind
+from hyperllm.ids import Vocabulary
+from hyperllm.serving import model as module
+from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.product import minus_distance
+
+
+def scores(model: ScoreModel) -> np.ndarray:
+    """(U, I) by the definition, float64; points lifted anew from their space coordinates."""
+    users: Any = model.user_vectors
+    users = users.toarray() if sparse.issparse(users) else users
+    u, i = users.astype(float), model.item_vectors.astype(float)
+    if model.geometry == "inner":
+        return u @ i.T
+    u0, i0 = (np.sqrt(1 + (v[:, 1:] ** 2).sum(axis=1)) for v in (u, i))
+    return u[:, 1:] @ i[:, 1:].T - np.outer(u0, i0)
+
+
+def test_topk_equals_the_definition(model: ScoreModel) -> None:
+    rows = np.arange(len(model.users))
+    expected = np.where(model.seen.toarray() > 0, -np.inf, scores(model))
+    found = model.topk(rows, 5, mask=model.seen)
+    np.testing.assert_array_equal(found.items, np.argsort(-expected.round(6), axis=1, kind="stable")[:, :5])
+    np.testing.assert_allclose(found.scores, np.take_along_axis(expected, found.items, axis=1), rtol=1e-5, atol=1e-5)
+
+
+def test_lorentz_ranks_by_distance(hyperbolic: ScoreModel) -> None:
+    rows = np.arange(7)
+    found = hyperbolic.topk(rows, 30)
+    shown = hyperbolic.shown_scores(rows, found)
+    assert (np.diff(shown, axis=1) <= 1e-12).all()
+    np.testing.assert_allclose(
+        shown, -np.arccosh(-np.take_along_axis(scores(hyperbolic), found.items, axis=1)), rtol=1e-9
+    )
+
+
+def test_twins_tie_by_row_number_in_any_batch(model: ScoreModel) -> None:
+    everyone = model.topk(np.arange(7), 30).items
+    first, second = np.argmax(everyone == 4, axis=1), np.argmax(everyone == 9, axis=1)
+    assert (first < second).all()
+    np.testing.assert_array_equal(scores_at(model, first), scores_at(model, second))
+    alone = np.concatenate([model.topk(np.array([u]), 30).items for u in range(7)])
+    np.testing.assert_array_equal(alone, everyone)
+
+
+def scores_at(model: ScoreModel, place: np.ndarray) -> np.ndarray:
+    return model.topk(np.arange(7), 30).scores[np.arange(7), place]
+
+
+def test_blocks_do_not_change_the_answer(model: ScoreModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.array([3, 0, 3, 6])
+    whole, near = model.topk(rows, 8, mask=model.seen), model.similar(rows, 8)
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 30)
+    monkeypatch.setattr("hyperllm.serving.product.FLOATS_AT_ONCE", 15)
+    monkeypatch.setattr(module, "FLOATS_AT_ONCE", 15)
+    np.testing.assert_array_equal(model.topk(rows, 8, mask=model.seen).items, whole.items)
+    np.testing.assert_array_equal(model.similar(rows, 8).items, near.items)
+
+
+def test_candidates_restrict_and_keep_row_numbers(model: ScoreModel) -> None:
+    chosen = np.array([9, 4, 21, 2])
+    found = model.topk(np.arange(7), 6, mask=model.seen, candidates=chosen)
+    expected = np.where(model.seen.toarray() > 0, -np.inf, scores(model))
+    for user in range(7):
+        order = [i for i in np.argsort(-expected[user].round(6), kind="stable") if i in chosen]
+        order = [i for i in order if expected[user, i] > -np.inf]
+        assert found.items[user].tolist() == order + [-1] * (6 - len(order))
+
+
+def test_no_candidates_and_no_users(model: ScoreModel) -> None:
+    assert (model.topk(np.arange(2), 3, candidates=np.empty(0, dtype=np.int64)).items == -1).all()
+    assert model.topk(np.empty(0, dtype=np.int64), 3).items.shape == (0, 3)
+
+
+def test_similar_by_distance_or_cosine(model: ScoreModel) -> None:
+    rows = np.arange(30)
+    found = model.similar(rows, 29)
+    shown = model.similarities(rows, found.items)
+    assert (found.items != rows[:, None]).all()
+    assert (np.diff(shown, axis=1) <= 1e-9).all()
+    assert found.items[4, 0] == 9
+    assert shown[4, 0] == pytest.approx(0.0 if model.geometry == "lorentz" else 1.0, abs=1e-9)
+
+
+def test_zero_vector_has_cosine_0(flat: ScoreModel) -> None:
+    vectors = flat.item_vectors.copy()
+    vectors[0] = 0
+    found = replace(flat, item_vectors=vectors).similar(np.array([0]), 3)
+    np.testing.assert_array_equal(found.scores, 0.0)
+    np.testing.assert_array_equal(found.items, [[1, 2, 3]])
+
+
+@given(st.floats(1e-7, 12), st.floats(0, 5))
+def test_distance_keeps_its_digits(distance: float, start: float) -> None:
+    x, y = np.array([[np.cosh(start), np.sinh(start)]]), np.array([[0.0, np.sinh(start + distance)]])
+    assert -minus_distance(x, y)[0] == pytest.approx(distance, rel=1e-6)
+
+
+def test_saved_and_loaded(model: ScoreModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "run" / "model", config={"seed": 1}, inputs={"split": "x"}, facts={"note": "y"})
+    for path in (tmp_path / "run", tmp_path / "run" / "model"):
+        again = ScoreModel.load(path)
+        assert (again.users, again.items, again.titles) == (model.users, model.items, model.titles)
+        assert isinstance(again.item_vectors, np.memmap)
+        np.testing.assert_array_equal(again.seen.toarray(), model.seen.toarray())
+        ours, theirs = model.topk(np.arange(7), 9, mask=model.seen), again.topk(np.arange(7), 9, mask=again.seen)
+        np.testing.assert_array_equal(ours.items, theirs.items)
+        assert again.tags is not None and model.tags is not None
+        assert again.tags.names == model.tags.names
+        np.testing.assert_array_equal(again.tags.tag_edges, model.tags.tag_edges)
+    manifest = artifacts.read(tmp_path / "run" / "model", "model")
+    assert manifest.facts == {"users": 7, "items": 30, "dim": model.item_vectors.shape[1], "note": "y"}
+    assert {Path(name).suffix for name in manifest.files} == {".npy", ".json"}
+
+
+def test_nothing_seen_and_no_tags(hyperbolic: ScoreModel, tmp_path: Path) -> None:
+    bare = replace(hyperbolic, seen=sparse.csr_matrix((7, 30), dtype=np.float32), tags=None)
+    bare.save(tmp_path / "model")
+    again = ScoreModel.load(tmp_path / "model")
+    assert again.tags is None
+    assert again.seen.nnz == 0
+
+
+def test_a_wrong_run_name_lists_the_others(hyperbolic: ScoreModel, tmp_path: Path) -> None:
+    hyperbolic.save(tmp_path / "runs" / "hyperllm" / "model")
+    with pytest.raises(Incomplete, match=r"there are: hyperllm\. Did you mean 'hyperllm'"):
+        ScoreModel.load(tmp_path / "runs" / "hyperlm")
+    with pytest.raises(Incomplete, match="train one first"):
+        ScoreModel.load(tmp_path / "elsewhere" / "x")
+
+
+def test_a_folder_of_another_kind(tmp_path: Path) -> None:
+    with artifacts.writing(tmp_path / "split", "split"):
+        pass
+    with pytest.raises(WrongKind, match="holds a split"):
+        ScoreModel.load(tmp_path / "split")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Incomplete):
+        ScoreModel.load(tmp_path / "empty")
+
+
+def test_every_truncated_file_is_noticed(model: ScoreModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    model.save(folder)
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(Corrupt):
+            ScoreModel.load(folder)
+        path.write_bytes(whole)
+    ScoreModel.load(folder)
+
+
+def test_pickles_are_refused_even_with_a_valid_manifest(hyperbolic: ScoreModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    hyperbolic.save(folder)
+    np.save(folder / "item_vectors.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    reseal(folder)
+    with pytest.raises(Corrupt, match="usable model"):
+        ScoreModel.load(folder)
+
+
+@pytest.mark.parametrize("name", ["seen.indices", "tag_items"])
+def test_row_numbers_out_of_range_are_refused(hyperbolic: ScoreModel, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    hyperbolic.save(folder)
+    path = folder / f"{name}.npy"
+    np.save(path, np.load(path) + 1000)
+    reseal(folder)
+    with pytest.raises(Corrupt, match="usable model"):
+        ScoreModel.load(folder)
+
+
+def reseal(folder: Path) -> None:
+    """Give a tampered folder a manifest that fits."""
+    manifest = artifacts.peek(folder)
+    assert manifest is not None
+    files = {name: artifacts.file_digest(folder / name) for name in manifest.files}
+    artifacts.write_json(folder / artifacts.MANIFEST, {**vars(manifest), "files": files})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"geometry": "euclid"}, ConfigError, "lorentz, inner"),
+        ({"item_vectors": np.ones((3, 5), dtype=np.float32)}, MisalignedArrays, "item_vectors has shape"),
+        ({"seen": sparse.csr_matrix((7, 29))}, MisalignedArrays, "seen has shape"),
+        ({"titles": ("a",)}, MisalignedArrays, "1 titles for 30"),
+        ({"items": Vocabulary.of(range(30))}, MisalignedArrays, "other items"),
+        ({"item_vectors": np.ones((30, 5), dtype=np.float32)}, DataError, "not on the unit hyperboloid"),
+        ({"item_vectors": np.full((30, 5), np.nan, dtype=np.float32)}, DataError, "not finite"),
+        ({"item_vectors": np.ones((30, 5))}, DataError, "expected float32"),
+        ({"user_vectors": sparse.csr_matrix((7, 5), dtype=np.float32)}, DataError, "sparse"),
+    ],
+)
+def test_parts_that_do_not_fit(
+    hyperbolic: ScoreModel, change: dict[str, Any], error: type[HyperLLMError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        replace(hyperbolic, **change)
+
+
+def test_rows_out_of_range(model: ScoreModel) -> None:
+    with pytest.raises(DataError, match="from 0 to 6"):
+        model.topk(np.array([7]), 1)
+    with pytest.raises(DataError, match="from 0 to 29"):
+        model.similar(np.array([-1]), 1)
