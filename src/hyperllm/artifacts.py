@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,7 @@ def writing(
     inputs: Mapping[str, str] | None = None,
     facts: dict[str, Any] | None = None,
     keep_partial: bool = False,
-) -> Iterator[Path]:
+) -> Generator[Path]:
     """Yield a working folder; on a clean exit seal it and move it to ``folder``, replacing what was there.
 
     ``facts`` is read at the end, so the body may fill it. With ``keep_partial`` the working folder survives an
@@ -119,6 +119,7 @@ def writing(
         "facts": facts or {},
     }
     write_json(work / MANIFEST, manifest)
+    recover(folder)
     old = folder.with_name(f".{folder.name}.replaced")
     if old.exists():
         shutil.rmtree(old)
@@ -170,7 +171,7 @@ def peek(folder: Path) -> Manifest | None:
     try:
         raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return Manifest(**raw)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError) as error:
         raise Corrupt(f"{str(folder / MANIFEST)!r} cannot be read ({error}). Delete {str(folder)!r}.") from None

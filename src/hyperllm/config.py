@@ -1,7 +1,7 @@
 """Settings typed by people: ``KEY=VALUE`` strings, TOML tables or keyword arguments into frozen config objects.
 
-Knows how to find which config class owns a key, how to read a value and how to say what is wrong. Does not know what any
-setting means.
+Knows how to find which config class owns a key, how to read a value and how to say what is wrong. Does not know what
+any setting means.
 """
 
 from __future__ import annotations

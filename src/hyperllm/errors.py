@@ -104,7 +104,6 @@ def choose(name: str, choices: Mapping[str, T], *, what: str) -> T:
     """``choices[name]``, or a `ConfigError` that lists the choices."""
     if name not in choices:
         raise ConfigError(
-            f"unknown {what} {name!r}; choose one of {', '.join(sorted(choices))}."
-            + did_you_mean(name, choices)
+            f"unknown {what} {name!r}; choose one of {', '.join(sorted(choices))}." + did_you_mean(name, choices)
         )
     return choices[name]

@@ -68,7 +68,7 @@ class Graph:
         matrix = _symmetric(cross[:, 0], cross[:, 1] + left, n)
         if among_left is not None and len(among_left):
             matrix = matrix + left_weight * _symmetric(among_left[:, 0], among_left[:, 1], n)
-        matrix = sparse.csr_matrix(matrix + sparse.identity(n, dtype=np.float64, format="csr"))
+        matrix = sparse.csr_matrix(matrix + sparse.identity(n, format="csr"))
         scale = sparse.diags(1.0 / np.asarray(matrix.sum(axis=1)).ravel())
         operator = sparse.csr_matrix(scale @ matrix)
         return cls(left, right, _csr(operator), _csr(sparse.csr_matrix(operator.T)))

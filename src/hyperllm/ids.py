@@ -1,6 +1,7 @@
 """External ids and row numbers.
 
-Knows how to turn a user's, an item's or a tag's own id into a row of a matrix and back. Does not know what the rows hold.
+Knows how to turn a user's, an item's or a tag's own id into a row of a matrix and back. Does not know what the rows
+hold.
 """
 
 from __future__ import annotations
@@ -77,6 +78,12 @@ class Vocabulary:
             value = str(missing.args[0])
             hint = did_you_mean(value, self.ids) if len(self) <= 100_000 else ""
             raise UnknownId(f"unknown {what} {value!r}; there are {len(self):,} known ones.{hint}") from None
+
+    def numeric_order(self) -> Rows:
+        """Row numbers by ascending numeric id; plain 0, 1, 2 … where an id is not a whole number."""
+        if all(value.isascii() and value.isdigit() for value in self.ids):
+            return np.array(sorted(range(len(self)), key=lambda row: int(self.ids[row])), dtype=np.int64)
+        return np.arange(len(self))
 
     def take(self, rows: npt.ArrayLike) -> list[str]:
         """External ids of row numbers, in the order given."""

@@ -91,10 +91,12 @@ def test_too_many_items_for_a_dense_matrix() -> None:
         fit_ease(checkerboard(), EaseConfig(max_items=15))
 
 
+@pytest.mark.data
 def test_beauty_popularity(beauty: Split) -> None:
     assert evaluate(popularity(beauty), beauty).metrics["recall@20"] == pytest.approx(0.0407, abs=5e-5)
 
 
+@pytest.mark.data
 def test_beauty_ease(beauty: Split) -> None:
     found = evaluate(ease(beauty, regularisation=200.0), beauty).metrics
     told = [found[name] for name in ("recall@10", "recall@20", "ndcg@10", "ndcg@20")]

@@ -95,7 +95,7 @@ def rated(tmp_path: Path, rating: list[float], name: str = "rated.csv") -> Path:
 
 def test_four_is_the_threshold_only_where_there_are_ratings(tmp_path):
     report = prepare(tmp_path / "w", read_table(rated(tmp_path, [5, 4, 4, 4, 4, 3])))
-    assert [str(dropped) for dropped in report.dropped][0] == "rating >= 4: 6 interactions, 0 users, 0 items dropped"
+    assert str(report.dropped[0]) == "rating >= 4: 6 interactions, 0 users, 0 items dropped"
     assert report.card.interactions == 30
     milder = prepare(
         tmp_path / "w", read_table(rated(tmp_path, [5, 4, 4, 4, 4, 3])), config=PrepareConfig(min_rating=3)
@@ -224,3 +224,10 @@ def test_published_beauty_gives_the_papers_counts(tmp_path, real_data):
     assert dict(report.parts) == {"train": 70_614, "valid": 11_767, "test": 11_767}
     assert (report.tags.tags, report.tags.tag_item_pairs, report.tags.tag_tag_edges) == (6_418, 51_396, 16_739)
     assert round(card.density * 100, 2) == 0.15
+
+
+def test_dropped_items_nobody_described_are_no_warning(tmp_path):
+    frame = pl.DataFrame({"user_id": list("aabbc"), "item_id": list("xyxyz")})
+    report = prepare(tmp_path, read_table(frame), config=PrepareConfig(core=2))
+    assert report.card.items == 2
+    assert report.warnings == ("2 of 2 items have no text; they are kept",)

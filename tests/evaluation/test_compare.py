@@ -34,10 +34,13 @@ def three() -> dict[str, pl.DataFrame]:
 def test_finds_the_real_difference_only(three: dict[str, pl.DataFrame], test: Kind) -> None:
     found = compare(three, test=test)
     better, same = found.cell("better", "recall@20"), found.cell("same", "recall@20")
-    assert better.low is not None and better.high is not None and better.p_value is not None
+    assert better.low is not None
+    assert better.high is not None
+    assert better.p_value is not None
     assert 0.09 < better.low < 0.1 < better.high < 0.11
     assert better.p_value < 1e-10
-    assert same.p_value is not None and same.p_value > 0.5
+    assert same.p_value is not None
+    assert same.p_value > 0.5
     assert [c.mark for c in found.cells].count("best") == 1
     assert better.mark == "best"
     assert found.cell("base", "recall@20").difference is None
@@ -73,7 +76,8 @@ def test_holm_by_hand() -> None:
 def test_holm_only_raises_and_keeps_order(p_values: list[float]) -> None:
     raw = np.array(p_values)
     corrected = holm(raw)
-    assert (corrected >= raw).all() and (corrected <= 1).all()
+    assert (corrected >= raw).all()
+    assert (corrected <= 1).all()
     assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
 
 
@@ -83,7 +87,8 @@ def test_identical_and_shifted_runs(test: Kind) -> None:
     found = compare({"a": table(base), "b": table(base), "c": table(base + 0.5)}, test=test)
     same, shifted = found.cell("b", "recall@20"), found.cell("c", "recall@20")
     assert (same.difference, same.p_value) == (0.0, 1.0)
-    assert shifted.p_value is not None and shifted.p_value < 0.001
+    assert shifted.p_value is not None
+    assert shifted.p_value < 0.001
     assert [c.mark for c in found.cells] == ["second", "second", "best"]
 
 
@@ -97,7 +102,10 @@ def test_one_user_and_one_run() -> None:
 def test_text_and_latex(three: dict[str, pl.DataFrame]) -> None:
     found = compare({"my_base": three["base"], "better": three["better"]})
     drawn = latex(found)
-    assert r"my\_base" in drawn and r"\textbf{" in drawn and r"$^{*}$" in drawn and r"\underline{" in drawn
+    assert r"my\_base" in drawn
+    assert r"\textbf{" in drawn
+    assert r"$^{*}$" in drawn
+    assert r"\underline{" in drawn
     assert drawn.count(r"\\") == 3
     assert "minus my_base" in text(found)
     assert [r.p_value for r in text_rows(found)] == ["", "<0.0001"]

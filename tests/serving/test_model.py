@@ -120,7 +120,8 @@ def test_saved_and_loaded(model: ScoreModel, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.seen.toarray(), model.seen.toarray())
         ours, theirs = model.topk(np.arange(7), 9, mask=model.seen), again.topk(np.arange(7), 9, mask=again.seen)
         np.testing.assert_array_equal(ours.items, theirs.items)
-        assert again.tags is not None and model.tags is not None
+        assert again.tags is not None
+        assert model.tags is not None
         assert again.tags.names == model.tags.names
         np.testing.assert_array_equal(again.tags.tag_edges, model.tags.tag_edges)
     manifest = artifacts.read(tmp_path / "run" / "model", "model")

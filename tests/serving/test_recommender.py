@@ -61,7 +61,8 @@ def test_frames_and_texts(model: ScoreModel) -> None:
     assert found.to_pandas()["item_id"].tolist() == frame["item_id"].to_list() == found.item_ids
     assert len(str(found).splitlines()) == 4
     html = found._repr_html_()
-    assert "<b>" not in html and html.count("<tr>") == 4
+    assert "<b>" not in html
+    assert html.count("<tr>") == 4
     assert "reasons" not in json.dumps(found.documents())
 
 

@@ -23,7 +23,7 @@ from hyperllm.losses.ranking import margin_ranking
 
 @dataclass(frozen=True)
 class Encoded:
-    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the radius clamp, further ``views`` of points."""
+    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the clamp, further ``views`` of points."""
 
     points: Tensor
     tangent: Tensor
@@ -69,9 +69,7 @@ class Backbone(nn.Module):
         """Input tangent vectors (n, d) to output tangent vectors (n, d)."""
         raise NotImplementedError
 
-    def forward(
-        self, x: Tensor, graph: Graph, *, train: bool = False, rng: torch.Generator | None = None
-    ) -> Encoded:
+    def forward(self, x: Tensor, graph: Graph, *, train: bool = False, rng: torch.Generator | None = None) -> Encoded:
         """Encode all nodes of ``graph``; ``rng`` feeds backbones that drop edges while they train."""
         tangent = self.combine(x, graph)
         return Encoded(self.read_out(tangent), tangent)

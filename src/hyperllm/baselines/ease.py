@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,10 @@ class EaseConfig:
     """Refuse larger catalogues: the model is a dense items by items matrix (30,000 items need 7.2 GB to fit)."""
 
     def __post_init__(self) -> None:
-        value = self.regularisation
+        value, most = cast(object, self.regularisation), cast(object, self.max_items)
         if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
             raise ConfigError(f"regularisation is {value!r}; expected a number above 0, such as 200.")
-        if isinstance(self.max_items, bool) or not isinstance(self.max_items, int) or self.max_items < 1:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ConfigError(f"max_items is {self.max_items!r}; expected a whole number of at least 1.")
 
 

@@ -40,7 +40,7 @@ def prepare(
     min_rating: Annotated[float | None, typer.Option(help="Keep events rated at least so; 4 where rated.")] = None,
     core: Annotated[int, typer.Option(help="Keep users and items with at least so many events.")] = 5,
     split: Annotated[str, typer.Option(help="per-user, leave-one-out or time.")] = "per-user",
-    duplicates: Annotated[str, typer.Option(help="Which event of a repeated pair stays: first, last or max.")] = "first",
+    duplicates: Annotated[str, typer.Option(help="Event of a repeated pair that stays: first, last, max.")] = "first",
     seed: int = 0,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
@@ -51,9 +51,10 @@ def prepare(
     from hyperllm.data.sources.published import read_published
     from hyperllm.data.sources.table import read_table
 
-    given = [name for name, value in (("--interactions", interactions), ("--amazon", amazon), ("--published", published)) if value]
+    options = {"--interactions": interactions, "--amazon": amazon, "--published": published}
+    given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
-        raise ConfigError(f"prepare needs exactly one of --interactions, --amazon, --published; found {given or 'none'}")
+        raise ConfigError(f"prepare needs exactly one of {', '.join(options)}; found {' and '.join(given) or 'none'}")
     config = PrepareConfig(min_rating=min_rating, core=core, split=split, duplicates=duplicates, seed=seed)  # type: ignore[arg-type]
     if amazon is not None:
         raw, source = read_amazon(*amazon), "amazon"

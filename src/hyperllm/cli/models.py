@@ -24,14 +24,16 @@ def train(
     workspace: Path,
     backbone: Annotated[str | None, typer.Option(help="hgcf")] = None,
     framework: Annotated[str | None, typer.Option(help="hyperllm or base")] = None,
-    variant: Annotated[str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="popularity or ease, instead of a backbone")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     tags: Annotated[str | None, typer.Option(help="Tag set, or none.")] = None,
     semantics: Annotated[str | None, typer.Option(help="Set of text vectors.")] = None,
     preset: Annotated[str, typer.Option(help="Named settings.")] = "default",
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any number of times.")] = None,
-    phase1: Annotated[Path | None, typer.Option(help="Start phase 2 from this .npz instead of running phase 1.")] = None,
+    phase1: Annotated[Path | None, typer.Option(help="Start phase 2 from this .npz; phase 1 does not run.")] = None,
     compat: Annotated[bool, typer.Option(help="Repeat the published code's quirks.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: int = 0,
@@ -107,7 +109,8 @@ def evaluate(
         return
     typer.echo(f"{run}: {part}, mask {mask}, {result.users:,} users ({result.users_skipped:,} without held-out items)")
     names = sorted({name.split("@")[0] for name in result.metrics})
-    show.print_table(("metric", *(f"@{c}" for c in cuts)), [(n, *(result.metrics[f"{n}@{c}"] for c in cuts)) for n in names])
+    rows = [(name, *(result.metrics[f"{name}@{c}"] for c in cuts)) for name in names]
+    show.print_table(("metric", *(f"@{c}" for c in cuts)), rows)
     if done.groups is not None:
         show.print_table(done.groups.columns, done.groups.rows(), title="users by training interactions, fewest first")
 

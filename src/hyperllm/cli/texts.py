@@ -31,8 +31,12 @@ def extract(
 
 def embed(
     workspace: Path,
-    encoder: Annotated[str, typer.Option(help="minilm, mpnet, wordllama, hash, or file:PATH to import vectors.")] = "minilm",
-    profiles: Annotated[str | None, typer.Option(help="Profile set whose summaries are encoded; none for item texts.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help="minilm, mpnet, wordllama, hash, or file:PATH to import vectors.")
+    ] = "minilm",
+    profiles: Annotated[
+        str | None, typer.Option(help="Profile set whose summaries are encoded; none for item texts.")
+    ] = None,
     tags: Annotated[str | None, typer.Option(help="Tag set whose names join the texts, or none.")] = None,
     users: Annotated[str, typer.Option(help="mean of the training items' vectors, or summary.")] = "mean",
 ) -> None:

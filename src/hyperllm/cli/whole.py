@@ -2,8 +2,117 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from hyperllm.cli import show
+
+if TYPE_CHECKING:
+    from hyperllm.experiments.demo import DemoResult
+
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
+    app.command("run")(run)
+    app.command("demo")(demo)
+    app.command("doctor")(doctor)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="TOML file with a table a stage.")],
+    workspace: Annotated[Path | None, typer.Option(help="Folder to work in; the file may name one.")] = None,
+) -> None:
+    """Run all stages that a file names; finished ones are found done."""
+    from hyperllm.experiments.recipe import Recipe
+    from hyperllm.experiments.recipe import run as work
+
+    recipe = Recipe.read(file)
+    with show.Bar("running") as bar:
+        work(recipe, workspace=workspace, say=typer.echo, progress=show.TrainingBar(bar))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to fill.")] = Path("demo-shop"),
+    seed: Annotated[int, typer.Option(help="Another seed, another shop.", min=0)] = 0,
+    encoder: Annotated[str, typer.Option(help="minilm, mpnet, wordllama or hash.")] = "minilm",
+    llm: Annotated[str, typer.Option(help="keywords (no language model) or scripted.")] = "keywords",
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """The whole job on an invented shop: HyperLLM against its base, EASE^R and popularity; a few minutes."""
+    from hyperllm.experiments.demo import demo as work
+
+    with show.Bar("demo") as bar:
+        done = work(out, seed=seed, encoder=encoder, llm=llm, say=show.say, progress=_Watcher(bar))
+    if json:
+        show.print_json(done.document())
+    else:
+        _tell(done)
+
+
+class _Watcher(show.TrainingBar):
+    """Shows stages, counted work and training on one bar."""
+
+    def __init__(self, bar: show.Bar) -> None:
+        super().__init__(bar)
+        self.stage = bar.rename
+        self.count = bar
+
+
+def _tell(done: DemoResult) -> None:
+    comparison = done.comparison
+    rows = [
+        (run, *(f"{c.mean:.4f}{' *' if c.mark == 'best' else ''}" for c in (comparison.cell(run, m) for m in METRICS)))
+        for run in comparison.runs
+    ]
+    heads = ("model", "R@10", "R@20", "N@10", "N@20")
+    show.print_table(heads, rows, title=f"hidden test clicks of {comparison.users:,} users (* best)")
+    rows = [(run, *(_gap(done, run, metric) for metric in METRICS)) for run in comparison.runs[1:]]
+    title = f"{comparison.reference} minus the other model, 95 % interval (paired bootstrap)"
+    show.print_table(heads, rows, title=title)
+    first = done.recommendations[0].user_id
+    shown = [(row.rank, row.title or row.item_id, _path(row.reasons)) for row in done.recommendations]
+    show.print_table(("", "item", "because of"), shown, title=f"suggestions for user {first}")
+    typer.echo(f"report: {done.report}   ({done.elapsed_s:.0f} s)")
+    place = shlex.quote(str(done.workspace))
+    typer.echo(
+        f"next: hyperllm recommend {place} hyperllm --users {first} --k 5 --explain   ·   "
+        f"hyperllm similar {place} hyperllm --items {done.recommendations[0].item_id}   ·   "
+        f"hyperllm evaluate {place} hyperllm --groups 5   ·   hyperllm doctor {place}"
+    )
+
+
+def _gap(done: DemoResult, run: str, metric: str) -> str:
+    cell = done.comparison.cell(run, metric)
+    if cell.difference is None or cell.low is None or cell.high is None:
+        return ""
+    return f"{-cell.difference:+.4f} [{-cell.high:+.4f}, {-cell.low:+.4f}]"
+
+
+def _path(reasons: object) -> str:
+    path = getattr(reasons, "tag_path", ())
+    return " > ".join(path) or "no tag in common"
+
+
+def doctor(
+    workspace: Annotated[Path | None, typer.Argument(help="Also verify every artifact of this workspace.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Say what this machine has, and whether a workspace is whole; ends with 1 where something is broken."""
+    from hyperllm.experiments.doctor import examine
+
+    found = examine(workspace)
+    if json:
+        show.print_json(found.document())
+    else:
+        show.print_table(("", "found", ""), [(c.name, c.found, "" if c.good else "BROKEN") for c in found.checks])
+        if found.parts is not None:
+            rows = [(p.path, p.kind or "", p.state, p.note) for p in found.parts]
+            show.print_table(("artifact", "kind", "state", ""), rows, title=f"workspace {workspace}")
+        typer.echo("healthy" if found.healthy else "something is broken; see above")
+    if not found.healthy:
+        raise typer.Exit(1)

@@ -214,7 +214,8 @@ def _warnings(raw: RawData, kept: Interactions, catalog: Catalog, split: Split) 
     empty = int((~catalog.has_text()).sum())
     if empty:
         found.append(f"{empty:,} of {len(catalog.items):,} items have no text; they are kept")
-    unclicked = sum(item not in kept.items for item in raw.catalog.items.ids)
+    described = raw.catalog.items.take(np.flatnonzero(raw.catalog.has_text()))
+    unclicked = sum(item not in kept.items for item in described)
     if unclicked:
         found.append(f"{unclicked:,} described items have no interaction left and are not part of the data set")
     lost = len(kept) - sum(len(split.part(name)) for name in PARTS)
@@ -248,7 +249,10 @@ def _write(
 
 
 def _events(kept: Interactions) -> pl.DataFrame:
-    columns: dict[str, Any] = {"user_id": kept.users.take(kept.user), "item_id": kept.items.take(kept.item)}
+    columns: dict[str, Any] = {
+        "user_id": pl.Series(kept.users.ids, dtype=pl.String).gather(kept.user),
+        "item_id": pl.Series(kept.items.ids, dtype=pl.String).gather(kept.item),
+    }
     if kept.rating is not None:
         columns["rating"] = kept.rating
     if kept.time is not None:

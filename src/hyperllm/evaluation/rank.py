@@ -7,7 +7,7 @@ Shapes: ``b`` users at a time, ``I`` items, ``k`` places. Order: score descendin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ def check_k(k: object) -> int:
 
 def hide(scores: _Scores, mask: sparse.csr_matrix) -> None:
     """Set every pair stored in ``mask`` (b, I) to −inf, in place."""
-    if mask.shape != scores.shape:
+    if cast(object, mask.shape) != scores.shape:
         raise MisalignedArrays(f"the mask has shape {mask.shape}; the scores have {scores.shape}. They must agree.")
     scores[np.repeat(np.arange(len(scores)), np.diff(mask.indptr)), mask.indices] = -np.inf
 

@@ -39,7 +39,8 @@ def fit(
     ``time_column``, ``id_column``, ``title_column``, ``text_columns``, ``category_column``. ``settings`` are those of
     ``hyperllm train --set``. Raises `DataError` and `ConfigError` in one clear sentence.
     """
-    raw = read_table(clicks, items, **dict(columns or {}))
+    named: dict[str, Any] = dict(columns or {})
+    raw = read_table(clicks, items, **named)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if workspace is None else Path(workspace)
         prepare(place, raw, config=PrepareConfig(min_rating=min_rating, core=core, seed=seed))

@@ -136,8 +136,11 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
     return prepare(place, raw, config=config, source=source)
 
 
-def _call(stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *more: Any, where: str, **given: Any) -> Any:
-    known = [n for n in inspect.signature(stage).parameters if n not in {"workspace", "progress", "run", "runs", *given}]
+def _call(
+    stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *more: Any, where: str, **given: Any
+) -> Any:
+    reserved = {"workspace", "progress", "run", "runs", *given}
+    known = [name for name in inspect.signature(stage).parameters if name not in reserved]
     _check_keys(table, known, where=where)
     return stage(place, *more, **table, **given)
 
@@ -145,4 +148,5 @@ def _call(stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *mor
 def _check_keys(table: Mapping[str, Any], known: Any, *, where: str) -> None:
     for key in table:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; it has {', '.join(sorted(known))}.{did_you_mean(key, known)}")
+            choices = ", ".join(sorted(known))
+            raise ConfigError(f"{where}: unknown key {key!r}; it has {choices}.{did_you_mean(key, known)}")

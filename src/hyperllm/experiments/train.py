@@ -6,6 +6,7 @@ phase-1 vectors and the NumPy-only ``model/``. Test interactions are never read 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,10 +83,8 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
 
 def _forget(folder: Path) -> None:
     """Drop the unfinished work of a run."""
-    for checkpoint in artifacts.partial(folder).glob(".checkpoint-*"):
-        for file in checkpoint.iterdir():
-            file.unlink()
-        checkpoint.rmdir()
+    if artifacts.partial(folder).exists():
+        shutil.rmtree(artifacts.partial(folder))
 
 
 def save_model(
@@ -213,7 +212,7 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
     if request.phase1 is not None and not request.phase1.is_file():
         raise ConfigError(f"--phase1 {str(request.phase1)!r} is not a file")
-    needs_text = hyper is not None and hyper.uses_semantics and request.phase1 is None
+    needs_text = hyper is not None and hyper.uses_semantics and (request.phase1 is None or not hyper.uses_meta)
     return _Plan(
         name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
         backbone=backbone_class(backbone_config),

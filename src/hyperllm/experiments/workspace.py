@@ -60,7 +60,8 @@ class Workspace:
         if name is None:
             return IMPORTED if IMPORTED in known else (known[-1] if known else None)
         if name not in known:
-            raise ConfigError(f"no {kind} set {name!r}; there are {', '.join(known) or 'none'}.{did_you_mean(name, known)}")
+            there = ", ".join(known) or "none"
+            raise ConfigError(f"no {kind} set {name!r}; there are {there}.{did_you_mean(name, known)}")
         return name
 
     def split(self) -> Split:
@@ -92,4 +93,3 @@ def check_run_name(name: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\\" in name:
         raise ConfigError(f"a run name is a plain word such as 'hyperllm' or 'run-2'; found {name!r}")
     return name
-

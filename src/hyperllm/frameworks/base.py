@@ -119,9 +119,7 @@ class Base(Framework):
         return self.nodes()
 
 
-def epoch_of(
-    sampler: TripletSampler, epoch: int, steps: int, streams: Streams, name: str
-) -> Iterator[Triplets]:
+def epoch_of(sampler: TripletSampler, epoch: int, steps: int, streams: Streams, name: str) -> Iterator[Triplets]:
     """One epoch of a sampler in ``steps`` batches, from the named stream."""
     if isinstance(sampler, CompatSampler):
         return sampler.steps((epoch - 1) * steps, steps)

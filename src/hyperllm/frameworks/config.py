@@ -56,7 +56,7 @@ class HyperLLMConfig(BaseConfig):
     """w of Eq. 15."""
     contrast_temperature: PositiveFloat = 0.5
     """τ of Eq. 16."""
-    contrast_anchors: PositiveInt | None = None
+    contrast_anchors: PositiveInt | None = 1024
     """Rows of Eq. 16's sum drawn a step, scaled to stay unbiased; none for all items."""
     experts: PositiveInt = 16
     """K of Eq. 8."""
@@ -70,6 +70,10 @@ class HyperLLMConfig(BaseConfig):
     """Most passes of phase 1."""
     meta_patience: PositiveInt = 8
     """Stop phase 1 after this many epochs without a better validation score."""
+    user_radius: PositiveFloat | None = 0.36
+    """Mean radius to which phase 1's user vectors are scaled where phase 2 starts (Eq. 12); none leaves them."""
+    item_radius: PositiveFloat | None = 1.42
+    """The same for item vectors."""
     semantics_trainable: bool = False
     """In ``no-meta``: whether the text vectors train along with the experts."""
     tag_edge_weight: PositiveFloat = 1.0
@@ -98,6 +102,7 @@ class HyperLLMConfig(BaseConfig):
 
 COMPAT: dict[str, object] = {
     "compat": True,
+    "dim": 49,
     "parametrisation": "manifold",
     "text_dim": None,
     "meta_optimizer": "sgd",
@@ -105,5 +110,8 @@ COMPAT: dict[str, object] = {
     "meta_epochs": 500,
     "meta_patience": 50,
     "contrast_anchors": None,
+    "user_radius": None,
+    "item_radius": None,
+    "average": 0.0,
 }
 """What ``--compat`` sets; a base run takes the keys it has."""

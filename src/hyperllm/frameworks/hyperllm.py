@@ -36,20 +36,16 @@ def text_features(world: World, config: HyperLLMConfig) -> Tensor:
         raise DataError("this variant needs text vectors; run `hyperllm embed` first, or use --variant structural")
     users, items = world.semantics.user_vectors, world.semantics.item_vectors
     if config.text_dim is not None:
-        users, items = whiten(users, items, world, dim=config.text_dim)
+        step = Whitening.fit(items, dim=config.text_dim)
+        users, items = step.directions(users), step.directions(items)
     return torch.from_numpy(np.concatenate([users, items])).to(world.device)
 
 
-def whiten(users: np.ndarray, items: np.ndarray, world: World, *, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Whitened unit vectors of items, and of users."""
-    step = Whitening.fit(items, dim=dim)
-    return step.apply(users), step.apply(items)
-
-
-def expert_inputs(world: World, config: HyperLLMConfig, streams: Streams, *, trainable: bool) -> SemanticInputs:
-    """A fresh Mixture of Experts over the world's text vectors."""
+def expert_inputs(
+    world: World, config: HyperLLMConfig, streams: Streams, *, dim: int, trainable: bool
+) -> SemanticInputs:
+    """A fresh Mixture of Experts over the world's text vectors, with outputs of ``dim`` columns."""
     vectors = text_features(world, config)
-    dim = config.dim + int(config.compat)
     experts = MixtureOfExperts(vectors.shape[1], dim, experts=config.experts, generator=streams.torch("experts"))
     return SemanticInputs(experts, vectors, trainable=trainable).to(world.device)
 
@@ -69,7 +65,8 @@ class SemanticExtraction(Framework):
     def __init__(self, world: World, backbone: Backbone, config: HyperLLMConfig, *, seed: int = 0) -> None:
         super().__init__(world, backbone, config, seed=seed)
         self.margin = config.meta_margin  # m₁
-        self.nodes = expert_inputs(world, config, self.streams, trainable=False)
+        dim = config.dim + int(config.compat)  # compat keeps the time coordinate as column 0
+        self.nodes = expert_inputs(world, config, self.streams, dim=dim, trainable=False)
         self.optimizers = [expert_optimizer(list(self.nodes.experts.parameters()), config)]
 
     def features(self) -> Tensor:
@@ -104,7 +101,7 @@ class Integration(Framework):
     def _inputs(self, start: Tensor | None) -> tuple[nn.Module, int, list[torch.optim.Optimizer]]:
         config, world = self.hyper, self.world
         if config.variant == "no-meta":
-            live = expert_inputs(world, config, self.streams, trainable=config.semantics_trainable)
+            live = expert_inputs(world, config, self.streams, dim=config.dim, trainable=config.semantics_trainable)
             learned = [p for p in live.parameters() if p.requires_grad]
             return live, config.dim, [expert_optimizer(learned, config)]
         if start is None:
@@ -175,39 +172,35 @@ class TagBranch(nn.Module):
 
     def batches(self, epoch: int) -> Iterator[Triplets]:
         """Tag–item and tag–tag triplets together; anchors are tags."""
-        parts = [
-            epoch_of(sampler, epoch, self.steps, self.streams, name) for name, sampler in self.samplers.items()
-        ]
+        parts = [epoch_of(sampler, epoch, self.steps, self.streams, name) for name, sampler in self.samplers.items()]
         for step in zip(*parts, strict=True):
             yield join(*step)
 
 
-def tag_samplers(
-    tags: TagGraph, config: HyperLLMConfig, streams: Streams, steps: int
-) -> dict[str, TripletSampler]:
+def tag_samplers(tags: TagGraph, config: HyperLLMConfig, streams: Streams, steps: int) -> dict[str, TripletSampler]:
     """Tag–item pairs against all items; each tag–tag edge from both ends against all tags but the anchor."""
     count = len(tags.tags)
     tag_items = PositivePairs(np.unique(tags.tag_items, axis=0), len(tags.items), 0, count)
     edges = tags.tag_edges[tags.tag_edges[:, 0] != tags.tag_edges[:, 1]]
     both = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     tag_tags = PositivePairs(both, count, exclude_anchor=not config.compat)
+    samplers: dict[str, TripletSampler] = {}
     if config.compat:
         items_a_step, tags_a_step = (math.ceil(n / steps) for n in (2 * len(tag_items), len(both)))
-        anchored = half_of_nonzeros(edges)
-        return {
-            "tag-item": CompatSampler(
-                tag_items, batch_size=items_a_step, streams=streams, name="tag-item", negatives=config.negatives
-            ),
-            "tag-tag": CompatSampler(
+        samplers["tag-item"] = CompatSampler(
+            tag_items, batch_size=items_a_step, streams=streams, name="tag-item", negatives=config.negatives
+        )
+        if len(both):
+            samplers["tag-tag"] = CompatSampler(
                 tag_tags,
                 batch_size=tags_a_step,
                 streams=streams,
                 name="tag-tag",
-                anchored=anchored,
+                anchored=half_of_nonzeros(edges),
                 negatives=config.negatives,
-            ),
-        }
-    samplers = {"tag-item": TripletSampler(tag_items, negatives=config.negatives)}
+            )
+        return samplers
+    samplers["tag-item"] = TripletSampler(tag_items, negatives=config.negatives)
     if len(both):
         samplers["tag-tag"] = TripletSampler(tag_tags, negatives=config.negatives)
     return samplers

@@ -6,8 +6,10 @@ Files of the published code carry a time coordinate in column 0; ours say ``time
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from hyperllm.errors import DataError, MisalignedArrays
 from hyperllm.geometry import lorentz
-from hyperllm.ids import Rows, Vocabulary
+from hyperllm.ids import Vocabulary
 
 Matrix = npt.NDArray[np.float32]
 
@@ -35,8 +37,10 @@ class Phase1Vectors:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{str(path)!r} cannot be read as .npz ({error}); expected arrays users and items") from None
+        except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
+            raise DataError(
+                f"{str(path)!r} cannot be read as .npz ({error}); expected arrays users and items"
+            ) from None
         if not {"users", "items"} <= arrays.keys():
             raise DataError(f"{str(path)!r} holds {sorted(arrays)}; expected arrays users and items")
         flag = bool(arrays.get("time_coordinate", np.True_))
@@ -51,30 +55,33 @@ class Phase1Vectors:
         """Write the ``.npz``, rows in ascending numeric order of ids."""
         np.savez(
             path,
-            users=self.users[numeric_order(users)],
-            items=self.items[numeric_order(items)],
+            users=self.users[users.numeric_order()],
+            items=self.items[items.numeric_order()],
             time_coordinate=np.array(self.time_coordinate),
         )
 
-    def start(self, *, compat: bool) -> Tensor:
-        """(u + i, d) tangent vectors for phase 2 (Eq. 12).
+    def start(
+        self, *, compat: bool = False, user_radius: float | None = None, item_radius: float | None = None
+    ) -> Tensor:
+        """(u + i, d) tangent vectors for phase 2 (Eq. 12), users and items scaled to these mean radii.
 
         Deviation: the published code maps all columns through its exp₀, where the time coordinate lengthens the vector
         (``compat``); otherwise that column is dropped and d is one less.
         """
-        both = torch.from_numpy(np.concatenate([self.users, self.items]))
+        users, items = (self._tangent(torch.from_numpy(part), compat) for part in (self.users, self.items))
+        return torch.cat([_scaled(users, user_radius), _scaled(items, item_radius)])
+
+    def _tangent(self, vectors: Tensor, compat: bool) -> Tensor:
         if not self.time_coordinate:
-            return both
+            return vectors
         if compat:
-            return lorentz.logmap0(lorentz.expmap0_with_time(both, radius=1.5))
-        return both[:, 1:].contiguous()
+            return lorentz.logmap0(lorentz.expmap0_with_time(vectors, radius=1.5))
+        return vectors[:, 1:]
 
 
-def numeric_order(vocabulary: Vocabulary) -> Rows:
-    """Row numbers by ascending numeric id; by vocabulary order where an id is not a number."""
-    if all(v.isascii() and v.isdigit() for v in vocabulary.ids):
-        return np.argsort(np.array([int(v) for v in vocabulary.ids]), kind="stable")
-    return np.arange(len(vocabulary))
+def _scaled(vectors: Tensor, radius: float | None) -> Tensor:
+    mean = float(vectors.norm(dim=1).mean()) if len(vectors) else 0.0
+    return vectors if radius is None or mean == 0 else vectors * (radius / mean)
 
 
 def _aligned(array: npt.NDArray[np.float32], vocabulary: Vocabulary, what: str) -> Matrix:
@@ -82,8 +89,10 @@ def _aligned(array: npt.NDArray[np.float32], vocabulary: Vocabulary, what: str) 
         raise MisalignedArrays(
             f"{what} has shape {array.shape}; expected one row for each of the {len(vocabulary):,} {what} of the split"
         )
+    if array.dtype.kind != "f":
+        raise DataError(f"{what} hold {array.dtype}; expected floating-point numbers")
     if not np.isfinite(array).all():
         raise DataError(f"{what} hold a value that is not finite")
     rows = np.empty_like(array, dtype=np.float32)
-    rows[numeric_order(vocabulary)] = array
+    rows[vocabulary.numeric_order()] = array
     return rows

@@ -5,6 +5,7 @@ Knows both frameworks and where checkpoints go. Does not know workspaces, tables
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +37,13 @@ Matrix = npt.NDArray[np.float32]
 class Progress(Protocol):
     """Hears of the work: ``phase`` is ``phase 1``, ``phase 2`` or ``base``."""
 
-    def step(self, phase: str, epoch: int, step: int, steps: int) -> None: ...
+    def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
+        """A step of an epoch is done."""
+        ...
 
-    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None: ...
+    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
+        """An epoch is done."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def train_hyperllm(
     """
     config = config or HyperLLMConfig()
     run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
-    needs_text = config.uses_semantics and phase1 is None
+    needs_text = config.uses_semantics and (phase1 is None or not config.uses_meta)
     world = World.of(
         split, tags=tags if config.uses_tags else None, semantics=semantics if needs_text else None, device=device
     )
@@ -116,7 +121,6 @@ class _Run:
 
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         reports: dict[str, FitReport] = {}
-        given = phase1 is not None
         if phase1 is None and config.uses_meta:
             backbone = self.backbone.reconfigured(time_coordinate=config.compat)
             extraction = SemanticExtraction(world, backbone, config, seed=self.seed).to(world.device)
@@ -133,9 +137,13 @@ class _Run:
             if phase1 is None:
                 raise ConfigError("only-semantic needs text vectors or a phase-1 file")
             return self._as_given(world, phase1)
-        start = None if phase1 is None or not config.uses_meta else phase1.start(compat=config.compat).to(world.device)
+        start = None
+        if phase1 is not None and config.uses_meta:
+            start = phase1.start(
+                compat=config.compat, user_radius=config.user_radius, item_radius=config.item_radius
+            ).to(world.device)
         integration = Integration(world, self.backbone, config, start=start, seed=self.seed).to(world.device)
-        identity = {"phase1": _fingerprint(start)} if given or start is not None else {}
+        identity = {"phase1": _fingerprint(start)}
         reports["phase 2"] = self._fit("phase 2", integration, self.fit_config, identity)
         return _trained(integration, reports, phase1 if start is not None else None)
 
@@ -143,7 +151,7 @@ class _Run:
         """Phase-1 vectors propagated and ranked as they are."""
         with_time = self.config.compat and phase1.time_coordinate
         both = torch.from_numpy(np.concatenate([phase1.users, phase1.items]))
-        x = both if with_time else phase1.start(compat=False)
+        x = both if with_time else phase1.start()
         with torch.no_grad():
             backbone = self.backbone.reconfigured(time_coordinate=with_time)
             points = backbone(x.to(world.device), world.graph).points.cpu().numpy()
@@ -154,7 +162,8 @@ class _Run:
             **document(self.config, self.backbone.config),
             "seed": self.seed,
             "phase": phase,
-            "pairs": len(framework.world.train),
+            "backbone": type(self.backbone).__name__,
+            "data": framework.world.fingerprint,
             **extra,
         }
         on_step: Callable[[int, int], None] | None = None
@@ -174,9 +183,7 @@ def phase1_vectors(extraction: SemanticExtraction) -> Phase1Vectors:
     return Phase1Vectors(x[:users], x[users:], time_coordinate=extraction.config.compat)
 
 
-def _trained(
-    framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None
-) -> Trained:
+def _trained(framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None) -> Trained:
     framework.eval()
     users, items = framework.points()
     weights = {name: value.detach().cpu() for name, value in framework.state_dict().items()}
@@ -184,4 +191,5 @@ def _trained(
 
 
 def _fingerprint(start: Tensor | None) -> str | None:
-    return None if start is None else f"{tuple(start.shape)} {start.double().sum().item()!r} {start.double().norm().item()!r}"
+    """SHA-256 of phase 2's start, None without one."""
+    return None if start is None else hashlib.sha256(start.cpu().numpy().tobytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Centring and PCA-whitening of text vectors: a named, recorded step before the experts.
 
 Text vectors share a large common component and a few loud directions; whitening gives every kept direction unit
-variance over the items. Knows arrays only. Shapes: n rows, d₁ text dims, r kept dims.
+variance over the items that have a text. Knows arrays only. Shapes: n rows, d₁ text dims, r kept dims.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from hyperllm.errors import DataError
 
 Matrix = npt.NDArray[np.float32]
 
@@ -24,9 +26,12 @@ class Whitening:
     @classmethod
     def fit(cls, items: Matrix, *, dim: int) -> Whitening:
         """Principal directions of the item vectors, the ``dim`` strongest (fewer where the rank is lower)."""
-        mean = items.mean(axis=0, dtype=np.float64)
-        centred = items - mean
-        values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(items)))
+        if not items.any():
+            raise DataError("no item has a text vector; give the items texts and run `embed` again")
+        told = items[items.any(axis=1)]
+        mean = told.mean(axis=0, dtype=np.float64)
+        centred = told - mean
+        values, vectors = np.linalg.eigh(centred.T @ centred / len(told))
         keep = [k for k in np.argsort(values)[::-1][:dim] if values[k] > 1e-10 * values.max()]
         directions = vectors[:, keep]
         directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(len(keep))])
@@ -34,4 +39,10 @@ class Whitening:
 
     def apply(self, vectors: Matrix) -> Matrix:
         """(n, d₁) to (n, r)."""
-        return (vectors - self.mean) @ self.projection
+        return ((vectors - self.mean) @ self.projection).astype(np.float32)
+
+    def directions(self, vectors: Matrix) -> Matrix:
+        """`apply`, each row scaled to unit length; a zero row (no text) stays zero."""
+        whitened = self.apply(vectors)
+        whitened[~vectors.any(axis=1)] = 0.0
+        return whitened / np.maximum(np.linalg.norm(whitened, axis=1, keepdims=True), 1e-12)

@@ -6,6 +6,7 @@ Shapes: u users, i items, t tags, d₁ text dims.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,20 @@ class World:
         graph = Graph.of(len(split.users), len(split.items), train).to(where)
         valid = _distinct(split.valid.user, split.valid.item)
         return cls(len(split.users), len(split.items), train, valid, graph, where, tags, semantics)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that is trained on: a checkpoint of other data is not continued."""
+        found = hashlib.sha256(repr((self.users, self.items)).encode())
+        arrays = [self.train, self.valid]
+        if self.tags is not None:
+            arrays += [self.tags.tag_items, self.tags.tag_edges]
+        if self.semantics is not None:
+            arrays += [self.semantics.user_vectors, self.semantics.item_vectors]
+        for array in arrays:
+            found.update(repr(array.shape).encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def seen(self) -> tuple[Tensor, Tensor]:
         """CSR (indptr (u+1,), indices) of the training pairs, on the device."""

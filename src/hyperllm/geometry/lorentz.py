@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 _SMALL = 1e-4
+_FAR_OUT = 27.0
 
 
 def inner(x: Tensor, y: Tensor) -> Tensor:
@@ -69,15 +70,36 @@ def clamp_radius(v: Tensor, radius: float, *, soft: bool = False) -> Tensor:
     return v * (radius / norm).clamp_max(1.0)
 
 
-def separation(x: Tensor, y: Tensor) -> Tensor:
-    """q = ⟨x−y, x−y⟩ ≥ 0, elementwise over rows, without the cancellation of −2/c − 2⟨x,y⟩.
+def separation(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """q = ⟨x−y, x−y⟩ ≥ 0, elementwise over rows, with its digits in float32 at every radius and distance.
 
-    The time difference is taken as (‖x_s‖²−‖y_s‖²)/(x₀+y₀) = (x_s−y_s)·(x_s+y_s)/(x₀+y₀).
+    With δ = x_s−y_s and w = (x_s+y_s)/(x₀+y₀), q = ‖δ‖² − (δ·w)². Only far from the origin (radius 1.6 and beyond) is
+    w so long that this difference cancels; rows there take `_separation_far_out`.
     """
-    xs, ys = x[..., 1:], y[..., 1:]
+    xs, ys, total = x[..., 1:], y[..., 1:], x[..., 0] + y[..., 0]
     delta = xs - ys
-    time = (delta * (xs + ys)).sum(-1) / (x[..., 0] + y[..., 0])
-    return (delta.square().sum(-1) - time.square()).clamp_min(0.0)
+    square, along = delta.square().sum(-1), (delta * (xs + ys)).sum(-1) / total
+    q = square - along.square()
+    far_out = c * total.square() > _FAR_OUT
+    if bool(far_out.any()):
+        q = torch.where(far_out, _separation_far_out(x, y, c), q)
+    return q.clamp_min(0.0)
+
+
+def _separation_far_out(x: Tensor, y: Tensor, c: float) -> Tensor:
+    """q for points whose x₀ + y₀ is large.
+
+    Close points: δ = ρŵ + δ⊥ and 1−‖w‖² = (4/c+q)/(x₀+y₀)² give q = (‖δ⊥‖² + 4r/c)/(1−r) with r = ρ²/(x₀+y₀)², a sum
+    of positive terms. Distant points, ‖δ‖² > x₀y₀: −2/c − 2⟨x,y⟩, which does not cancel for them.
+    """
+    total = (x[..., :1] + y[..., :1]).clamp_min(1e-3)
+    delta, w = x[..., 1:] - y[..., 1:], (x[..., 1:] + y[..., 1:]) / total
+    length, along = w.square().sum(-1, keepdim=True).clamp_min(0.1), (delta * w).sum(-1, keepdim=True)
+    across = (delta - along / length * w).square().sum(-1)
+    r = (along.square() / (length * total.square())).squeeze(-1)
+    near = (across + 4.0 / c * r) / (1.0 - r).clamp_min(0.1)
+    distant = delta.square().sum(-1) > x[..., 0] * y[..., 0]
+    return torch.where(distant, -2.0 / c - 2.0 * inner(x, y), near)
 
 
 def sqdist_from_separation(q: Tensor, c: float = 1.0) -> Tensor:
@@ -91,12 +113,12 @@ def sqdist_from_separation(q: Tensor, c: float = 1.0) -> Tensor:
 
 def sqdist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     """Squared geodesic distance, row by row; equals arcosh²(−c⟨x,y⟩)/c (Eq. 4)."""
-    return sqdist_from_separation(separation(x, y), c)
+    return sqdist_from_separation(separation(x, y, c), c)
 
 
 def dist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     """Geodesic distance, row by row: 2·arsinh(√(cq)/2)/√c (Eq. 4). Its gradient at x = y is set to 0."""
-    q = c * separation(x, y)
+    q = c * separation(x, y, c)
     zero = q == 0
     root = torch.sqrt(torch.where(zero, torch.ones_like(q), q))
     return torch.where(zero, torch.zeros_like(q), 2 * torch.asinh(root / 2)) / c**0.5
@@ -124,10 +146,12 @@ def centroid(weights: Tensor, x: Tensor, c: float = 1.0) -> Tensor:
 
 def normalise(m: Tensor, c: float = 1.0) -> Tensor:
     """A time-like vector scaled onto the hyperboloid; the zero vector becomes the origin."""
-    square = -inner(m, m)
-    empty = (square <= 1e-12).unsqueeze(-1)
-    scaled = m / torch.sqrt(c * torch.where(square <= 1e-12, torch.ones_like(square), square)).unsqueeze(-1)
-    return torch.where(empty, origin(m.shape[-1] - 1, c, like=m), scaled)
+    empty = m[..., :1] <= 0
+    m = torch.where(empty, torch.ones_like(m), m)
+    m = m / m[..., :1]  # scale-free, so that small weights are no emptier than large ones
+    square = torch.where(empty, torch.ones_like(empty, dtype=m.dtype), -inner(m, m).unsqueeze(-1))
+    scaled = m[..., 1:] / torch.sqrt(c * square.clamp_min(torch.finfo(m.dtype).eps))
+    return torch.where(empty, origin(m.shape[-1] - 1, c, like=m), from_space(scaled, c))
 
 
 def tangent_project(x: Tensor, u: Tensor, c: float = 1.0) -> Tensor:

@@ -20,19 +20,33 @@ class Manifold(Protocol):
     """What a Riemannian optimiser needs. ``c`` is the curvature, ``max_step`` the longest geodesic step."""
 
     @property
-    def c(self) -> float: ...
+    def c(self) -> float:
+        """Curvature: sectional curvature is −c."""
+        ...
 
-    def expmap0(self, v: Tensor) -> Tensor: ...
+    def expmap0(self, v: Tensor) -> Tensor:
+        """Tangent at the origin to point."""
+        ...
 
-    def logmap0(self, x: Tensor) -> Tensor: ...
+    def logmap0(self, x: Tensor) -> Tensor:
+        """Point to tangent at the origin."""
+        ...
 
-    def riemannian_gradient(self, x: Tensor, gradient: Tensor) -> Tensor: ...
+    def riemannian_gradient(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """From the ambient gradient."""
+        ...
 
-    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor: ...
+    def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Metric of two tangent vectors at x."""
+        ...
 
-    def step(self, x: Tensor, u: Tensor) -> Tensor: ...
+    def step(self, x: Tensor, u: Tensor) -> Tensor:
+        """exp_x(u), no longer than the longest step."""
+        ...
 
-    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor: ...
+    def transport(self, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        """Parallel transport of u from x to y."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,11 @@ class ManifoldParameter(nn.Parameter):
 
     manifold: Manifold
 
+    def __init__(self, points: Tensor, manifold: Manifold) -> None:
+        """``points`` are the rows; torch builds the tensor in `__new__`."""
+
     def __new__(cls, points: Tensor, manifold: Manifold) -> ManifoldParameter:
+        """A parameter that shares ``points``' storage."""
         parameter = torch.Tensor._make_subclass(cls, points, True)
         parameter.manifold = manifold
         return parameter

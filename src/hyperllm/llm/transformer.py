@@ -7,7 +7,7 @@ is imported on first use: it takes seconds, and most commands never need it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _load(folder: Path, device: str) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Neither warnings nor progress bars while a model is loaded; the caller's settings come back afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,7 +96,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def _threads(count: int | None) -> Generator[None]:
     """Bound the processor threads of the block; the process's own number comes back afterwards."""
     if count is None:
         yield

@@ -20,7 +20,7 @@ def margin_ranking(points: Tensor, triplets: Triplets, *, margin: float | Tensor
     anchor = points.index_select(0, triplets.anchor)
     positive = points.index_select(0, triplets.positive)
     b, q = triplets.negative.shape
-    negative = points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, -1)
+    negative = points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, points.shape[-1])
     near = lorentz.sqdist(anchor, positive, c)
     far = lorentz.sqdist(anchor.unsqueeze(1), negative, c)
     gap = near + margin

@@ -105,7 +105,7 @@ class Table(Generic[Row]):
 
     def __str__(self) -> str:
         columns = self.columns()
-        lines = [[name for name in columns], *zip(*(map(_cell, v[:_SHOWN]) for v in columns.values()), strict=True)]
+        lines = [list(columns), *zip(*(map(_cell, v[:_SHOWN]) for v in columns.values()), strict=True)]
         widths = [max(len(line[c]) for line in lines) for c in range(len(columns))]
         text = ["  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         if len(self) > _SHOWN:

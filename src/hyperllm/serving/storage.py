@@ -7,7 +7,7 @@ without pickle, and which sentence to say when a folder cannot be read. Does not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ class Stored:
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[Stored]:
+def reading(folder: Path) -> Generator[Stored]:
     """Check and open a model, given its own folder or its run's; whatever does not fit in there becomes `Corrupt`."""
     inner = find(folder)
     artifacts.read(inner, KIND)

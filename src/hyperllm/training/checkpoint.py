@@ -7,11 +7,10 @@ Knows torch modules and optimisers by their state dicts only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,29 +21,37 @@ from hyperllm.training.report import Epoch, FitReport
 KIND = "checkpoint"
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """Beside weights and optimisers: the epochs so far, the best weights, and the state of the weight average."""
+
+    report: FitReport
+    best: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+
+
 def save(
     folder: Path,
+    state: Checkpoint,
     *,
     module: nn.Module,
-    best: Mapping[str, Tensor],
     optimizers: Sequence[Optimizer],
-    report: FitReport,
     config: Mapping[str, Any],
 ) -> None:
     """Write ``folder`` so that `load` puts everything back exactly."""
-    states = [_flatten(o.state_dict()["state"]) for o in optimizers]
-    facts = {"epochs": [asdict(e) for e in report.epochs], "groups": [_groups(o) for o in optimizers]}
+    facts = {"epochs": [asdict(e) for e in state.report.epochs], "groups": [_groups(o) for o in optimizers]}
     with artifacts.writing(folder, KIND, config=config, facts=facts) as work:
         save_file(_owned(module.state_dict()), work / "weights.safetensors")
-        save_file(_owned(best), work / "best.safetensors")
-        for number, state in enumerate(states):
-            save_file(_owned(state), work / f"optimizer{number}.safetensors")
+        save_file(_owned(state.best), work / "best.safetensors")
+        save_file(_owned(state.average), work / "average.safetensors")
+        for number, optimizer in enumerate(optimizers):
+            save_file(_owned(_flatten(optimizer.state_dict()["state"])), work / f"optimizer{number}.safetensors")
 
 
 def load(
     folder: Path, *, module: nn.Module, optimizers: Sequence[Optimizer], config: Mapping[str, Any]
-) -> tuple[FitReport, dict[str, Tensor]] | None:
-    """Restore in place and return (report, best weights); None when there is no checkpoint of this config."""
+) -> Checkpoint | None:
+    """Restore module and optimisers in place and return the rest; None when there is no checkpoint of this config."""
     artifacts.recover(folder)
     manifest = artifacts.peek(folder)
     if manifest is None or not manifest.made_from(config, {}):
@@ -56,8 +63,8 @@ def load(
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         for group, values in zip(optimizer.param_groups, manifest.facts["groups"][number], strict=True):
             group.update(values)
-    epochs = [Epoch(**e) for e in manifest.facts["epochs"]]
-    return FitReport(epochs), load_file(folder / "best.safetensors")
+    report = FitReport([Epoch(**e) for e in manifest.facts["epochs"]])
+    return Checkpoint(report, load_file(folder / "best.safetensors"), load_file(folder / "average.safetensors"))
 
 
 def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -70,7 +77,7 @@ def _groups(optimizer: Optimizer) -> list[dict[str, float]]:
 
 
 def _flatten(state: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {f"{row}/{name}": t for row, values in state.items() for name, t in values.items() if t is not None}
+    return {f"{row}/{name}": t for row, values in state.items() for name, t in values.items()}
 
 
 def _unflatten(flat: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:

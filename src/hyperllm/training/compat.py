@@ -1,7 +1,7 @@
 """The published code's sampler, quirks and all, for the ``compat`` switch (protocol, "Training as published").
 
-Deviation from sampling.py, on purpose: pairs are shuffled once and never again; the last incomplete batch never trains; five
-workers share one random state, so every batch is served five times; an epoch is a fixed number of steps.
+Deviation from sampling.py, on purpose: pairs are shuffled once and never again; the last incomplete batch never trains;
+five workers share one random state, so every batch is served five times; an epoch is a fixed number of steps.
 """
 
 from __future__ import annotations

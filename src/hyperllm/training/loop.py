@@ -6,13 +6,14 @@ checkpoints, exact resume, divergence and progress; knows no model, no manifold 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,6 +21,7 @@ from torch.optim import Optimizer
 from hyperllm.config import SETTINGS
 from hyperllm.errors import TrainingDiverged
 from hyperllm.training import checkpoint
+from hyperllm.training.average import WeightAverage
 from hyperllm.training.report import Epoch, FitReport
 
 Batch = TypeVar("Batch")
@@ -29,10 +31,14 @@ class Task(Protocol, Generic[Batch]):
     """What `fit` trains."""
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> nn.Module:
+        """What is checkpointed."""
+        ...
 
     @property
-    def optimizers(self) -> Sequence[Optimizer]: ...
+    def optimizers(self) -> Sequence[Optimizer]:
+        """They cover every parameter that learns, once."""
+        ...
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of a 1-based epoch; the same ones however often it is asked."""
@@ -55,6 +61,8 @@ class FitConfig:
     """Most passes over the training pairs."""
     patience: PositiveInt = 50
     """Stop after this many epochs without a better validation score."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Validate and keep a moving average of the weights, with this much of the old a step; 0 for no average."""
     checkpoint_every_s: NonNegativeFloat = 10.0
     """Seconds between checkpoints, taken at the end of an epoch; 0 saves after each."""
 
@@ -77,32 +85,61 @@ def fit(
     ``folder`` holds the checkpoint; a checkpoint of the same ``identity`` is continued, and the result is bit for bit
     that of an uninterrupted run on the CPU. Raises `TrainingDiverged` with epoch and term.
     """
-    report, best = FitReport(), _weights(task.module)
-    if folder is not None:
-        found = checkpoint.load(folder, module=task.module, optimizers=task.optimizers, config=identity or {})
-        if found is not None:
-            report, best = found
+    state = _State(task, config, folder, {**(identity or {}), "average": config.average})
+    state.restore()
     saved_at = time.monotonic()
-
-    def save() -> None:
-        if folder is not None:
-            checkpoint.save(
-                folder, module=task.module, best=best, optimizers=task.optimizers, report=report, config=identity or {}
-            )
-
-    while not _finished(report, config):
-        number = len(report.epochs) + 1
-        report.epochs.append(_epoch(task, number, on_step))
-        if report.best is report.epochs[-1]:
-            best = _weights(task.module)
+    while not _finished(state.report, config):
+        state.advance(on_step)
         if time.monotonic() - saved_at >= config.checkpoint_every_s:
-            save()
+            state.save()
             saved_at = time.monotonic()
         for callback in on_epoch:
-            callback(report.epochs[-1], report)
-    save()
-    task.module.load_state_dict(best)
-    return report
+            callback(state.report.epochs[-1], state.report)
+    state.save()
+    task.module.load_state_dict(state.best)
+    return state.report
+
+
+class _State:
+    """All that an interrupted fit has to remember."""
+
+    def __init__(self, task: Task[Any], config: FitConfig, folder: Path | None, identity: Mapping[str, Any]) -> None:
+        self.task, self.folder, self.identity = task, folder, identity
+        self.average = WeightAverage(task.module, decay=config.average)
+        self.report, self.best = FitReport(), _weights(task.module)
+
+    def restore(self) -> None:
+        if self.folder is None:
+            return
+        found = checkpoint.load(
+            self.folder, module=self.task.module, optimizers=self.task.optimizers, config=self.identity
+        )
+        if found is not None:
+            self.report, self.best = found.report, found.best
+            self.average.restore(found.average)
+
+    def save(self) -> None:
+        if self.folder is None:
+            return
+        checkpoint.save(
+            self.folder,
+            checkpoint.Checkpoint(self.report, self.best, self.average.state()),
+            module=self.task.module,
+            optimizers=self.task.optimizers,
+            config=self.identity,
+        )
+
+    def advance(self, on_step: StepCallback | None) -> None:
+        """One epoch."""
+        began = time.monotonic()
+        number = len(self.report.epochs) + 1
+        terms = _pass(self.task, number, self.average, on_step)
+        with self.average.applied():
+            self.task.module.eval()
+            metrics = self.task.validate()
+            self.report.epochs.append(Epoch(number, terms, metrics, time.monotonic() - began))
+            if self.report.best is self.report.epochs[-1]:
+                self.best = _weights(self.task.module)
 
 
 def _finished(report: FitReport, config: FitConfig) -> bool:
@@ -115,8 +152,8 @@ def _finished(report: FitReport, config: FitConfig) -> bool:
     return bool(report.ended)
 
 
-def _epoch(task: Task[Any], number: int, on_step: StepCallback | None) -> Epoch:
-    began = time.monotonic()
+def _pass(task: Task[Any], number: int, average: WeightAverage, on_step: StepCallback | None) -> dict[str, float]:
+    """Train on every batch of an epoch; the mean of each loss term a step."""
     task.module.train()
     sums: dict[str, Tensor] = {}
     steps = 0
@@ -127,21 +164,16 @@ def _epoch(task: Task[Any], number: int, on_step: StepCallback | None) -> Epoch:
         torch.stack(list(terms.values())).sum().backward()
         for optimizer in task.optimizers:
             optimizer.step()
+        average.update()
         for name, value in terms.items():
             sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
         if on_step is not None:
             on_step(number, steps)
     means = {name: float(value) / max(1, steps) for name, value in sums.items()}
     for name, value in means.items():
-        if not _finite(value):
+        if not math.isfinite(value):
             raise TrainingDiverged(number, name)
-    task.module.eval()
-    metrics = task.validate()
-    return Epoch(number, means, metrics, time.monotonic() - began)
-
-
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
+    return means
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

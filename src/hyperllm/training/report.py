@@ -12,7 +12,7 @@ SELECTION = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: 1-based ``number``, summed loss ``terms``, validation ``metrics``, ``elapsed_s`` of the whole epoch."""
+    """One epoch: 1-based ``number``, mean loss ``terms`` a step, validation ``metrics``, ``elapsed_s`` in all."""
 
     number: int
     terms: dict[str, float]

@@ -2,13 +2,15 @@
 
 An epoch is one pass over all positive pairs, reshuffled, the last batch kept. Negatives are uniform over the pool minus
 the anchor's positives: rejection where positives are few, drawing from the complement where an anchor is linked to more
-than half of the pool; an anchor linked to everything is left out. Knows row numbers only. Shapes: m pairs, b batch, q negatives.
+than half of the pool; an anchor linked to everything is left out. Knows row numbers only. Shapes: m pairs, b batch, q
+negatives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -75,14 +77,14 @@ class TripletSampler:
         for anchor in sorted(self._complement.keys() & set(anchors.tolist())):
             mine = repeated == anchor
             drawn[mine] = rng.choice(self._complement[anchor], size=int(mine.sum()))
+        wrong = np.arange(len(repeated))
         for _ in range(_RETRIES):
-            wrong = np.flatnonzero(self._taken(repeated * self.positives.pool + drawn))
+            wrong = wrong[self._taken(repeated[wrong] * self.positives.pool + drawn[wrong])]
             if not len(wrong):
                 break
             drawn[wrong] = rng.integers(self.positives.pool, size=len(wrong))
-        else:
-            for place in wrong:
-                drawn[place] = rng.choice(self._free(int(repeated[place])))
+        for place in wrong:
+            drawn[place] = rng.choice(self._free(int(repeated[place])))
         return drawn.reshape(len(anchors), self.negatives)
 
     def epoch(self, rng: np.random.Generator) -> Triplets:
@@ -102,10 +104,8 @@ class TripletSampler:
 def batches(triplets: Triplets, steps: int) -> Iterator[Triplets]:
     """Cut an epoch into ``steps`` nearly equal consecutive batches."""
     edges = np.linspace(0, len(triplets), steps + 1).round().astype(int)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
-        yield Triplets(
-            triplets.anchor[start:stop], triplets.positive[start:stop], triplets.negative[start:stop]
-        )
+    for start, stop in pairwise(edges):
+        yield Triplets(triplets.anchor[start:stop], triplets.positive[start:stop], triplets.negative[start:stop])
 
 
 def join(*parts: Triplets) -> Triplets:

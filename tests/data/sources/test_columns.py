@@ -112,7 +112,9 @@ def test_a_day_is_its_midnight(column):
 
 
 def test_a_time_that_cannot_be_read_is_refused():
-    with pytest.raises(DataError, match=r"1 times .* not numbers; .* data row 2\. .*--time-column"):
+    with pytest.raises(
+        DataError, match=r"1 times .* not times; the first is 'yesterday' in data row 2\. .*--time-column"
+    ):
         columns.times(pl.Series("t", ["2020-01-01", "yesterday"]), where=WHERE)
 
 

@@ -165,10 +165,15 @@ def test_a_named_column_that_is_absent():
         flag = "--" + option.replace("_", "-")
         with pytest.raises(DataError, match=f"no column 'nope'.*{flag}"):
             read_table(CLICKS, ITEMS, **{option: "nope"})
-    with pytest.raises(DataError, match="no column 'nope'.*--text-columns"):
+    with pytest.raises(DataError, match=r"no column 'nope'.*--text-columns"):
         read_table(CLICKS, ITEMS, text_columns=["description", "nope"])
 
 
 def test_fingerprints_follow_the_content():
     assert read_table(CLICKS, ITEMS).inputs == read_table(CLICKS.clone(), ITEMS).inputs
     assert read_table(CLICKS).inputs != read_table(CLICKS.reverse()).inputs
+
+
+def test_lists_in_a_pandas_cell_are_category_paths():
+    items = pd.DataFrame({"item_id": ["007", "8"], "title": ["Chair", None], "categories": [["Home", "Seats"], None]})
+    assert read_table(CLICKS, items).catalog.frame["categories"].to_list() == [["Home", "Seats"], []]

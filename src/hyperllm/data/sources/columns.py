@@ -104,25 +104,25 @@ def numbers(column: pl.Series, *, what: str, where: str) -> npt.NDArray[np.float
     """A column of numbers as float64 (n,); a value that is no finite number is refused with its row."""
     text = column.str.strip_chars() if column.dtype == pl.String else column
     values = text.cast(pl.Float64, strict=False)
-    wrong = ~values.is_finite().fill_null(False)
-    _refuse(
-        wrong,
-        column,
-        f"{what}s in column {column.name!r} of {where} are not numbers",
-        f"Fix or remove those rows, or name another column with --{what}-column.",
-    )
+    _refuse_numbers(~values.is_finite().fill_null(False), column, what, where)
     return values.to_numpy()
 
 
 def times(column: pl.Series, *, where: str) -> npt.NDArray[np.float64]:
     """A column of times as float64 (n,): numbers as they are, dates and ISO text as seconds since 1970."""
+    moments = column
     if column.dtype == pl.String and column.str.strip_chars().cast(pl.Float64, strict=False).null_count():
         parsed = column.str.strip_chars().str.to_datetime(strict=False, time_zone="UTC")
-        if parsed.null_count() < len(parsed):
-            column = parsed.rename(column.name)
-    if column.dtype.is_temporal():
-        column = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
-    return numbers(column, what="time", where=where)
+        moments = parsed if parsed.null_count() < len(parsed) else column
+    if not moments.dtype.is_temporal():
+        return numbers(moments, what="time", where=where)
+    _refuse_numbers(moments.is_null(), column, "time", where)
+    return (moments.cast(pl.Datetime("us")).dt.epoch("us") / 1e6).to_numpy()
+
+
+def _refuse_numbers(wrong: pl.Series, column: pl.Series, what: str, where: str) -> None:
+    sentence = f"{what}s in column {column.name!r} of {where} are not {'times' if what == 'time' else 'numbers'}"
+    _refuse(wrong, column, sentence, f"Fix or remove those rows, or name another column with --{what}-column.")
 
 
 def _refuse(wrong: pl.Series, column: pl.Series, sentence: str, fix: str) -> None:

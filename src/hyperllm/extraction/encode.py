@@ -1,0 +1,193 @@
+"""The embed stage: texts of items and users to vectors (Eq. 7).
+
+An item's text is its profile's summary where a profile set is chosen, else its catalogue text, followed by the names of
+its tags. A user's vector is the mean of the vectors of the user's *training* items, or the user's encoded summary;
+held-out interactions cannot reach it. Work is kept block by block, so an interrupted call goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hyperllm import artifacts
+from hyperllm.artifacts import digest
+from hyperllm.data.catalog import Catalog
+from hyperllm.data.prepare import IMPORTED, load_catalog, load_split
+from hyperllm.data.semantics import KIND, Semantics
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.errors import ConfigError, DataError
+from hyperllm.extraction import profiles as written
+from hyperllm.extraction.vectors import read_vectors
+from hyperllm.llm.encoder import DEFAULT_ENCODER, TextEncoder, make_encoder
+
+Matrix = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+BLOCK = 512
+NAMED_TAGS = 24
+"""Tags an item's text names at most, the most specific first."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Where the vectors are, what made them, and what a person should know."""
+
+    name: str
+    folder: Path
+    dim: int
+    notes: tuple[str, ...] = ()
+    skipped: bool = False
+
+    def text(self) -> str:
+        """As plain lines."""
+        head = f"{self.name}: {self.dim}-dimensional vectors of all users and items -> {self.folder}"
+        return "\n".join([head + (" (found done)" if self.skipped else ""), *self.notes])
+
+
+def embed(
+    workspace: Path,
+    *,
+    encoder: str = DEFAULT_ENCODER,
+    profiles: str | None = None,
+    tags: str | None = None,
+    users: str = "mean",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Embedded:
+    """Write ``semantics/NAME``; ``file:PATH`` imports vectors as the set ``published``.
+
+    ``profiles`` names a profile set; ``tags`` a tag set, ``none``, or None for the import, else the newest.
+    """
+    split = load_split(workspace)
+    if encoder.startswith("file:"):
+        return _import(workspace, Path(encoder.removeprefix("file:")), split)
+    notes: list[str] = []
+    model = make_encoder(encoder, threads=threads, say=notes.append)
+    texts, user_texts, source = _texts(workspace, split, profiles, tags, users)
+    config = {"encoder": model.name, "version": model.version, "users": users, **source}
+    inputs = {"split": _fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
+    folder = workspace / "semantics" / model.name
+    done = Embedded(model.name, folder, model.dim, tuple(notes))
+    if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
+        return Embedded(model.name, folder, model.dim, tuple(notes), skipped=True)
+    scratch = workspace / "semantics" / f".{model.name}.blocks"
+    vectors = _encode(model, [*texts, *user_texts], scratch, progress)
+    items, people = vectors[: len(texts)], vectors[len(texts) :]
+    if users == "mean":
+        people = mean_of_training_items(split, items)
+    Semantics(split.users, split.items, people, items).save(folder, config=config, inputs=inputs)
+    _clear(scratch)
+    return done
+
+
+def mean_of_training_items(split: Split, items: Matrix) -> Matrix:
+    """(u, d₁): the mean vector of each user's training items that have a text; zero where none has."""
+    matrix = split.train.matrix(len(split.users), len(split.items))
+    told = sparse.diags(items.any(axis=1).astype(np.float32))
+    matrix = sparse.csr_matrix(matrix @ told)
+    count = np.maximum(np.asarray(matrix.sum(axis=1)), 1.0)
+    return np.asarray((matrix @ items) / count, dtype=np.float32)
+
+
+def item_texts(catalog: Catalog, tags: TagGraph | None) -> list[str]:
+    """Catalogue text, then ``Tags: a, b, …``; an item without either gives an empty string."""
+    return _with_tags(catalog.texts(), tags)
+
+
+def _with_tags(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
+    if tags is None:
+        return list(texts)
+    spread = np.bincount(tags.tag_items[:, 0], minlength=len(tags.tags))
+    named: list[list[int]] = [[] for _ in texts]
+    for tag, item in tags.tag_items:
+        named[item].append(int(tag))
+    lines = [
+        ", ".join(tags.names[t] for t in sorted(mine, key=lambda t: (spread[t] < 2, spread[t], t))[:NAMED_TAGS])
+        for mine in named
+    ]
+    return [f"{text} Tags: {line}.".strip() if line else text for text, line in zip(texts, lines, strict=True)]
+
+
+def _texts(
+    workspace: Path, split: Split, profiles: str | None, tags: str | None, users: str
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """(item texts, user texts, what they were made of)."""
+    if users not in ("mean", "summary"):
+        raise ConfigError(f"users is 'mean' or 'summary'; found {users!r}")
+    if users == "summary" and profiles is None:
+        raise ConfigError("users=summary needs a profile set with user summaries; name it with --profiles")
+    chosen = _chosen(workspace / "tags", tags)
+    graph = None if chosen is None else TagGraph.load(workspace / "tags" / chosen)
+    if graph is not None and graph.items != split.items:
+        raise DataError(f"the tag set {chosen!r} belongs to other items than the split; make it again")
+    texts = load_catalog(workspace).take(split.items).texts()
+    people: list[str] = []
+    if profiles is not None:
+        folder = workspace / "profiles" / profiles
+        summary = {p.item_id: p.summary for p in written.load_items(folder)}
+        texts = [summary.get(i) or text for i, text in zip(split.items.ids, texts, strict=True)]
+        if users == "summary":
+            told = {p.user_id: p.summary for p in written.load_users(folder)}
+            people = [told.get(u, "") for u in split.users.ids]
+    return _with_tags(texts, graph), people, {"profiles": profiles, "tags": chosen}
+
+
+def _chosen(folder: Path, name: str | None) -> str | None:
+    """The named set; without a name the import, else the newest, else None."""
+    if name == "none":
+        return None
+    known = sorted(folder.glob(f"[!.]*/{artifacts.MANIFEST}"), key=lambda p: p.stat().st_mtime_ns)
+    names = [path.parent.name for path in known]
+    if name is not None and name not in names:
+        raise ConfigError(f"no tag set {name!r}; there are {', '.join(names) or 'none'}")
+    return name or (IMPORTED if IMPORTED in names else next(iter(names[::-1]), None))
+
+
+def _encode(model: TextEncoder, texts: Sequence[str], scratch: Path, progress: Progress | None) -> Matrix:
+    """Encode in blocks; a block whose texts were encoded before an interruption is read back."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    found: list[Matrix] = []
+    for start in range(0, len(texts), BLOCK):
+        block = texts[start : start + BLOCK]
+        path = scratch / f"{digest([model.name, model.version, list(block)])}.npy"
+        if not path.exists():
+            half = path.with_suffix(".half")
+            with half.open("wb") as stream:
+                np.save(stream, model.encode(block))
+            half.replace(path)
+        found.append(np.load(path, allow_pickle=False))
+        if progress is not None:
+            progress(min(start + BLOCK, len(texts)), len(texts))
+    return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
+
+
+def _clear(scratch: Path) -> None:
+    for path in scratch.iterdir():
+        path.unlink()
+    scratch.rmdir()
+
+
+def _fingerprint(folder: Path) -> str:
+    manifest = artifacts.peek(folder)
+    return "" if manifest is None else manifest.fingerprint
+
+
+def _import(workspace: Path, path: Path, split: Split) -> Embedded:
+    items, people = read_vectors(path, users=split.users, items=split.items)
+    notes = () if people is not None else ("users get the mean of their training items' vectors",)
+    config = {"encoder": "import", "users": "given" if people is not None else "mean"}
+    inputs = {"split": _fingerprint(workspace / "split"), "file": artifacts.file_digest(path)}
+    folder = workspace / "semantics" / IMPORTED
+    done = Embedded(IMPORTED, folder, items.shape[1], notes)
+    if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
+        return Embedded(IMPORTED, folder, items.shape[1], notes, skipped=True)
+    people = mean_of_training_items(split, items) if people is None else people
+    Semantics(split.users, split.items, people, items).save(folder, config=config, inputs=inputs)
+    return done

@@ -1,0 +1,1 @@
+"""Public conformance suites and small worlds with one right answer."""

@@ -1,0 +1,38 @@
+"""How large a tensor a computation ever makes.
+
+Knows torch's operations, forward and backward. Does not know what is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+
+class Largest(TorchDispatchMode):
+    """``numel``: elements of the largest tensor that any operation has returned; views of expanded ones count whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and look at what it returns."""
+        del types
+        result = func(*args, **(kwargs or {}))
+        for value in tree_flatten(result)[0]:
+            if isinstance(value, Tensor):
+                self.numel = max(self.numel, value.numel())
+        return result
+
+
+@contextmanager
+def largest_tensor() -> Generator[Largest]:
+    """Watch the operations of the body on this thread."""
+    with Largest() as watcher:
+        yield watcher

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperllm.backbones import HGCF
+from hyperllm.config import build, document, parse_assignments
+from hyperllm.errors import ConfigError
+from hyperllm.frameworks import BaseConfig, HyperLLMConfig
+from hyperllm.frameworks.config import COMPAT
+from hyperllm.training.loop import FitConfig
+
+ALL = (HGCF.config_class, HyperLLMConfig, FitConfig)
+
+
+def test_strings_are_read_as_the_fields_type_by_the_class_that_has_the_field() -> None:
+    typed = {"layers": "2", "radius": "none", "margin": "0.5", "patience": "7", "compat": "true", "variant": "semantic"}
+    backbone, framework, limits = build(ALL, typed)
+    assert (backbone.layers, backbone.radius) == (2, None)
+    assert (framework.margin, framework.compat, framework.variant) == (0.5, True, "semantic")
+    assert limits.patience == 7
+
+
+def test_without_values_everything_is_the_default() -> None:
+    assert build(ALL, {}) == [HGCF.config_class(), HyperLLMConfig(), FitConfig()]
+
+
+def test_an_unknown_key_lists_the_choices_and_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting 'learning_rat'.*Did you mean 'learning_rate'"):
+        build(ALL, {"learning_rat": "1"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", "0"),
+        ("layers", "2.5"),
+        ("margin", "-1"),
+        ("margin", "nan"),
+        ("learning_rate", "0"),
+        ("variant", "everything"),
+        ("optimizer", "lion"),
+        ("radius", "-1"),
+        ("epochs", "none"),
+        ("compat", "perhaps"),
+    ],
+)
+def test_a_bad_value_names_the_setting_and_what_was_found(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"setting '{key}'"):
+        build(ALL, {key: value})
+
+
+def test_configs_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        BaseConfig().margin = 1.0  # type: ignore[misc]
+
+
+def test_unknown_keywords_are_refused_by_the_classes_themselves() -> None:
+    with pytest.raises((TypeError, ValueError)):
+        BaseConfig(marginn=1.0)  # type: ignore[call-arg]
+
+
+@given(st.dictionaries(st.text("abc_", min_size=1), st.text("xyz=1. ")))
+def test_assignments_survive_a_round_trip(settings: dict[str, str]) -> None:
+    found = parse_assignments([f"{key}={value}" for key, value in settings.items()])
+    assert found == {key: value.strip() for key, value in settings.items()}
+
+
+@pytest.mark.parametrize("text", ["margin", "=1", " =1", ""])
+def test_an_assignment_without_key_or_equals_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        parse_assignments([text])
+
+
+def test_the_document_of_all_configs_is_flat_json_and_builds_them_again() -> None:
+    configs = build(ALL, {"dim": "7", "contrast_anchors": "20", "radius": "none"})
+    flat = json.loads(json.dumps(document(*configs)))
+    assert build(ALL, flat) == configs
+    assert len(flat) == sum(len(document(config)) for config in configs), "two configs share a name"
+
+
+def test_what_compat_sets_is_legal_and_follows_the_published_code() -> None:
+    _, config, _ = build(ALL, COMPAT)
+    assert (config.dim, config.parametrisation, config.meta_optimizer) == (49, "manifold", "sgd")
+
+
+@pytest.mark.parametrize(
+    ("variant", "tags", "semantics", "meta", "contrast"),
+    [
+        ("full", True, True, True, True),
+        ("structural", True, False, False, True),
+        ("semantic", False, True, True, False),
+        ("only-semantic", False, True, True, False),
+        ("no-meta", True, True, False, True),
+        ("no-contrast", True, True, True, False),
+    ],
+)
+def test_the_variants_switch_the_parts_of_the_papers_ablation(
+    variant: str, tags: bool, semantics: bool, meta: bool, contrast: bool
+) -> None:
+    (config,) = build([HyperLLMConfig], {"variant": variant})
+    found = (config.uses_tags, config.uses_semantics, config.uses_meta, config.uses_contrast)
+    assert found == (tags, semantics, meta, contrast)
