@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import tomllib
@@ -19,10 +20,12 @@ import typer
 import hyperllm
 from hyperllm.backbones.base import BackboneConfig
 from hyperllm.cli.app import app
-from hyperllm.config import document
+from hyperllm.config import build, document
 from hyperllm.data.sources.columns import USUAL, plain
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.experiments import quick
+from hyperllm.experiments.measure import evaluate_run
+from hyperllm.experiments.recipe import Recipe
 from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
 from hyperllm.llm.encoder import ENCODERS
 from hyperllm.serving.recommender import Recommender
@@ -45,9 +48,7 @@ def fenced(*languages: str) -> Iterator[tuple[str, int, str, str | None]]:
 
 
 def runnable() -> list[Any]:
-    return [
-        pytest.param(code, id=f"{page}-{number}") for page, number, code, why in fenced("python") if why is None
-    ]
+    return [pytest.param(code, id=f"{page}-{number}") for page, number, code, why in fenced("python") if why is None]
 
 
 def command_lines() -> list[Any]:
@@ -55,7 +56,8 @@ def command_lines() -> list[Any]:
     found: list[Any] = []
     for page, number, code, _ in fenced("sh"):
         lines = code.replace("\\\n", " ").splitlines()
-        found += [pytest.param(line, id=f"{page}-{number}-{line[:60]}") for line in lines if line.startswith("hyperllm")]
+        chosen = [line for line in lines if line.startswith("hyperllm")]
+        found += [pytest.param(line, id=f"{page}-{number}-{line[:60]}") for line in chosen]
     return found
 
 
@@ -78,8 +80,6 @@ def workspace(shop: tuple[pl.DataFrame, pl.DataFrame], tmp_path_factory: pytest.
     """What `hyperllm.fit` leaves behind, evaluated once."""
     folder = tmp_path_factory.mktemp("docs") / "my-shop"
     small_fit(*shop, workspace=folder)
-    from hyperllm.experiments.measure import evaluate_run
-
     evaluate_run(folder, "hyperllm")
     return folder
 
@@ -122,6 +122,20 @@ def leaf(words: list[str]) -> tuple[click.Command, list[str]]:
 def test_command_line_parses(line: str) -> None:
     command, words = leaf(shlex.split(line, comments=True)[1:])
     command.make_context(str(command.name), words)
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(code, id=f"{page}-{number}") for page, number, code, _ in fenced("toml")]
+)
+def test_recipe_is_accepted(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(text, encoding="utf-8")
+    recipe = Recipe.read(file)
+    requests = recipe.requests()
+    assert requests
+    for request in requests:
+        if request.baseline is None:
+            build((HyperLLMConfig, BackboneConfig, FitConfig), request.settings)
 
 
 def test_commands_named_in_passing_exist() -> None:
@@ -211,13 +225,8 @@ def rows_after(text: str, marker: str) -> list[list[str]]:
     """Cells of the table that follows ``marker``, without its two head lines."""
     assert marker in text, f"{marker!r} is gone"
     lines = text.split(marker, 1)[1].lstrip("\n").splitlines()
-    table = [line for line, _ in zip(lines, iter(lambda: 0, 1), strict=False)]
-    kept: list[list[str]] = []
-    for line in table:
-        if not line.startswith("|"):
-            break
-        kept.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
-    return kept[2:]
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table][2:]
 
 
 def shown(value: Any) -> str:
@@ -240,7 +249,7 @@ def test_protocol_names_what_compat_sets() -> None:
 
 
 def test_encoders_table_is_the_registry() -> None:
-    told = {row[0].strip("`") for row in rows_after(TEXTS["docs/data.md"], "the zero row.\n")}
+    told = {row[0].strip("`") for row in rows_after(TEXTS["docs/data.md"], "named after the encoder.\n")}
     assert told == set(ENCODERS)
 
 

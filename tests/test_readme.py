@@ -40,7 +40,7 @@ def ignored(path: Path) -> bool:
 
 
 def on_disk(folder: Path = ROOT) -> Iterator[str]:
-    """Every file and folder, but of ``tests/`` only the first level; a room's own ``__init__.py`` goes without saying."""
+    """Every file and folder, of ``tests/`` only the first level; a room's ``__init__.py`` goes without saying."""
     for path in sorted(folder.iterdir()):
         if ignored(path) or (path.name == "__init__.py" and folder.name != "hyperllm"):
             continue

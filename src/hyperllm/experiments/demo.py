@@ -39,14 +39,28 @@ SHOWN_USERS = 5
 SHOWN_ITEMS = 5
 REGULARISATIONS = (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
-LIMITS: dict[str, Any] = {"batch_size": 1024, "epochs": 100, "patience": 25}
+COMMON: dict[str, Any] = {
+    "batch_size": 1024,
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "weight_decay": 1e-5,
+    "epochs": 100,
+    "patience": 25,
+}
 """Small data: smaller batches than the default, so that an epoch still has several steps."""
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
-    "base": {**LIMITS},
-    "hyperllm": {**LIMITS},
+    "base": {**COMMON, "margin": 1.5},
+    "hyperllm": {
+        **COMMON,
+        "contrast_weight": 1.0,
+        "experts": 8,
+        "meta_learning_rate": 0.0003,
+        "meta_margin": 1.0,
+        "text_dim": 64,
+    },
 }
-"""Chosen by the validation score alone, among as many settings for `base` as for `hyperllm`."""
+"""Chosen by the validation score alone, on the shops of seeds 0 and 1: base from 28 settings, HyperLLM from 13."""
 
 COMMAND = "hyperllm demo"
 Say = Callable[[str], None]

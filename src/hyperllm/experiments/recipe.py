@@ -2,12 +2,13 @@
 
 A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
 recommend; a stage that is not named is not run. Knows how a table becomes a stage's arguments; an unknown key is an
-error with the choices. Paths are relative to the file.
+error with the choices. Paths are relative to the file and may name environment variables (``$HYPERLLM_DATA/…``).
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Recipe:
         values = dict(table)
         values["settings"] = {**values.pop("settings", {}), **values.pop("set", {})}
         if values.get("phase1") is not None:
-            values["phase1"] = self.path.parent / values["phase1"]
+            values["phase1"] = located(self.path.parent, values["phase1"])
         return TrainRequest(**values)
 
 
@@ -118,11 +119,11 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
     config_keys = set(PrepareConfig.__dataclass_fields__)
     config = PrepareConfig(**{k: options.pop(k) for k in list(options) if k in config_keys})
     if "published" in options:
-        raw, source = read_published(base / options.pop("published")), "published"
+        raw, source = read_published(located(base, options.pop("published"))), "published"
         _check_keys(options, {"published"}, where="[prepare]")
     elif "amazon" in options:
         reviews, meta = options.pop("amazon")
-        raw, source = read_amazon(base / reviews, base / meta), "amazon"
+        raw, source = read_amazon(located(base, reviews), located(base, meta)), "amazon"
         _check_keys(options, {"amazon"}, where="[prepare]")
     else:
         known = set(inspect.signature(read_table).parameters)
@@ -131,9 +132,17 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
             raise ConfigError("[prepare] needs one of interactions, amazon, published")
         for name in ("interactions", "items"):
             if name in options:
-                options[name] = base / options[name]
+                options[name] = located(base, options[name])
         raw, source = read_table(**options), "table"
     return prepare(place, raw, config=config, source=source)
+
+
+def located(base: Path, name: str) -> Path:
+    """A path of the file, its environment variables filled in, relative to ``base``."""
+    filled = os.path.expandvars(name)
+    if "$" in filled:
+        raise ConfigError(f"the path {name!r} names an environment variable that is not set")
+    return base / filled
 
 
 def _call(

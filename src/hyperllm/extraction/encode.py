@@ -135,6 +135,8 @@ def _texts(
         texts = [summary.get(i) or text for i, text in zip(split.items.ids, texts, strict=True)]
         if users == "summary":
             told = {p.user_id: p.summary for p in written.load_users(folder)}
+            if not told:
+                raise ConfigError(f"the profile set {profiles!r} has no user summaries; use users=mean")
             people = [told.get(u, "") for u in split.users.ids]
     return _with_tags(texts, graph), people, {"profiles": profiles, "tags": chosen}
 

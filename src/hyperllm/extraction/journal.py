@@ -1,7 +1,7 @@
 """Replies already paid for, kept line by line while a stage runs.
 
-One JSON line a finished piece of work, flushed to disk; a line cut short by a kill is dropped on reading. Knows keys
-and JSON values only.
+One JSON line a finished piece of work, flushed to disk. A line that a kill cut short is dropped on reading, and so is
+what follows a damaged one. Knows keys and JSON values only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Journal:
             for line in stream:
                 if not line.endswith(b"\n"):
                     break
-                key, value = json.loads(line)
+                try:
+                    key, value = json.loads(line)
+                except ValueError:
+                    break
                 found[key] = value
                 whole += len(line)
         os.truncate(self._path, whole)

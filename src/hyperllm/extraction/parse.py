@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperllm.errors import MalformedReply
-from hyperllm.extraction.profiles import LEVELS, Tags, distinct
-from hyperllm.extraction.taxonomy import fold
+from hyperllm.extraction.profiles import LEVELS, Tags
+from hyperllm.extraction.words import distinct, fold
 
 _NAMES = {"type": "array", "items": {"type": "string"}}
 ITEM_SCHEMA: Mapping[str, Any] = {
@@ -40,7 +40,7 @@ def json_object(text: str) -> dict[str, Any]:
     while place >= 0:
         try:
             value, _ = decoder.raw_decode(text, place)
-        except ValueError:
+        except (ValueError, RecursionError):
             place = text.find("{", place + 1)
             continue
         if isinstance(value, dict):
@@ -77,14 +77,19 @@ def _summary(answer: Mapping[str, Any]) -> str:
     summary = answer.get("summary")
     if not isinstance(summary, str) or not summary.strip():
         raise MalformedReply("the reply has no summary")
-    return " ".join(summary.split())
+    return _plain(summary)
 
 
 def _names(answer: Mapping[str, Any], key: str) -> tuple[str, ...]:
     names = answer.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise MalformedReply(f"{key} must be a list of names")
-    return distinct([" ".join(name.split()) for name in names])
+    return distinct([_plain(name) for name in names])
+
+
+def _plain(text: str) -> str:
+    """One line of valid Unicode; half of a surrogate pair, which JSON can smuggle in, becomes a question mark."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
 
 
 def _edges(pairs: Any, level: Mapping[str, int], wrong: list[str]) -> tuple[tuple[str, str], ...]:
@@ -99,7 +104,7 @@ def _edges(pairs: Any, level: Mapping[str, int], wrong: list[str]) -> tuple[tupl
         elif parent >= child:
             wrong.append(f"the edge {pair[0]!r} -> {pair[1]!r} does not lead to a more specific level")
         else:
-            kept.append((pair[0], pair[1]))
+            kept.append((_plain(pair[0]), _plain(pair[1])))
     return tuple(dict.fromkeys(kept))
 
 

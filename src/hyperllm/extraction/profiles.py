@@ -7,7 +7,7 @@ kept in. Does not know who wrote them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,3 @@ def load_users(folder: Path) -> list[UserProfile]:
     artifacts.read(folder, KIND)
     path = folder / "users.parquet"
     return [UserProfile.of(row) for row in pl.read_parquet(path).iter_rows(named=True)] if path.exists() else []
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Without blanks and repeats, in order."""
-    return tuple(dict.fromkeys(name for name in names if name.strip()))

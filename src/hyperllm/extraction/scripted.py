@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
+from hyperllm.extraction.words import distinct
 from hyperllm.llm.chat import Message, ScriptedChat
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -19,7 +20,7 @@ def scripted() -> ScriptedChat:
 def _answer(messages: Sequence[Message]) -> str:
     text = messages[-1].content.rstrip().rsplit("\n\n", 1)[-1]
     body = text.partition(":")[2].strip() or text
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(body))) or ["thing"]
+    words = list(distinct([word.lower() for word in _WORD.findall(body)])) or ["thing"]
     if "level tags" not in messages[0].content and "level_1" not in messages[0].content:
         return json.dumps({"summary": f"Likes {', '.join(words[:12])}."})
     first, second, third = words[:1], words[1:2], words[2:4]

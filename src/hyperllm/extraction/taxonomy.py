@@ -7,8 +7,6 @@ from a broader to a narrower level, so there are no loops. Everything merged or 
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy as np
 
 from hyperllm.data.tags import TagGraph
 from hyperllm.extraction.profiles import ItemProfile
+from hyperllm.extraction.words import fold
 from hyperllm.ids import Rows, Vocabulary
 
 
@@ -42,12 +41,6 @@ class TaxonomyReport:
             f"{self.edges_without_tag:,} to a tag not given, {self.edges_to_self:,} to itself, "
             f"{self.edges_not_downward:,} not from broader to narrower; {self.items_without_tags:,} items without tags"
         )
-
-
-def fold(name: str) -> str:
-    """The form under which names are compared."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(re.sub(r"[^\w&+%]+", " ", plain).split())
 
 
 def build(profiles: Sequence[ItemProfile], items: Vocabulary) -> tuple[TagGraph, TaxonomyReport]:

@@ -49,13 +49,16 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _aligned(array: npt.NDArray[np.generic], vocabulary: Vocabulary, what: str, path: Path) -> Matrix:
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise DataError(f"{str(path)!r}: {what} hold values of the type {array.dtype}; expected real numbers")
     if array.ndim != 2 or len(array) != len(vocabulary):
         raise MisalignedArrays(
             f"{str(path)!r}: {what} has shape {array.shape}; expected one row for each of the "
             f"{len(vocabulary):,} {what} of the split, in ascending order of their ids"
         )
     rows = np.empty(array.shape, dtype=np.float32)
-    rows[vocabulary.numeric_order()] = _finite(array.astype(np.float32), what, path)
+    with np.errstate(over="ignore"):  # what overflows is reported as not finite
+        rows[vocabulary.numeric_order()] = _finite(array.astype(np.float32), what, path)
     return rows
 
 

@@ -1,7 +1,7 @@
 """Where downloaded models live.
 
-Knows the user's cache folder on each platform and how to fill one of its folders so that it is whole or absent, even when
-two processes fill it at once. Does not know what a model is.
+Knows the user's cache folder on each platform and how to fill one of its folders so that it is whole or absent, even
+when two processes fill it at once. Does not know what a model is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyperllm import artifacts
-from hyperllm.errors import ArtifactError
+from hyperllm.errors import ArtifactError, ProviderUnavailable
 
 KIND = "model files"
 
@@ -34,16 +34,27 @@ def cached(name: str, fill: Callable[[Path], None]) -> Path:
     """The folder ``models/NAME`` of the cache, filled once by ``fill(empty_folder)``.
 
     Every file's hash is recorded when the folder is filled and checked each time; a damaged folder is filled again.
+    Raises `ProviderUnavailable` where the folder cannot be written.
     """
     target = cache_folder() / "models" / name
     if _whole(target):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=target.parent))
     try:
-        with artifacts.writing(stage / name, KIND) as work:
+        return _filled(target, fill)
+    except OSError as error:
+        raise ProviderUnavailable(
+            f"the model folder {str(target)!r} cannot be written ({error.strerror or error}); "
+            "set HYPERLLM_CACHE to a folder that can"
+        ) from None
+
+
+def _filled(target: Path, fill: Callable[[Path], None]) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with artifacts.writing(stage / target.name, KIND) as work:
             fill(work)
-        _move_in(stage / name, target)
+        _move_in(stage / target.name, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return target

@@ -1,7 +1,7 @@
 """A text encoder that needs no model: words and pairs of words, hashed.
 
-Knows signed feature hashing (each word or pair adds +1 or −1 to one of ``dim`` columns). Does not know any language: texts
-that share no word are as good as orthogonal. The same text gives the same vector in every process and on every machine.
+Knows signed feature hashing (each word or pair adds +1 or −1 to one of ``dim`` columns). Does not know any language:
+texts that share no word are as good as orthogonal. The same text gives the same vector in every process, everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class HashEncoder:
 
 def _features(text: str) -> Counter[str]:
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return Counter(words) + Counter(f"{left} {right}" for left, right in zip(words, words[1:], strict=False))
+    return Counter(words) + Counter(f"{left} {right}" for left, right in pairwise(words))
 
 
 @lru_cache(maxsize=1 << 18)

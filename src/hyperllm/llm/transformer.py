@@ -1,7 +1,7 @@
 """A text encoder run by sentence-transformers from a local folder.
 
-Knows how to load one without asking any server or printing anything. Does not know where the folder came from. The library
-is imported on first use: it takes seconds, and most commands never need it.
+Knows how to load one without asking any server or printing anything. Does not know where the folder came from. The
+library is imported on first use: it takes seconds, and most commands never need it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TransformerEncoder:
         self.dim = dim
         self._threads = threads
         self._model = _load(folder, device)
-        found = int(self._model.get_embedding_dimension())
+        found = self._encode([name]).shape[1]
         if found != dim:
             raise ProviderUnavailable(f"{str(folder)!r} gives vectors of {found} columns; {name!r} should give {dim}")
 

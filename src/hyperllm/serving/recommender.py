@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,19 @@ class Recommender:
     def load(cls, path: Path | str) -> Recommender:
         """Open a run or its ``model/`` folder; raises an `ArtifactError` that says what is wrong with it."""
         return cls(ScoreModel.load(path))
+
+    def in_memory(self) -> Recommender:
+        """The same recommender without any file behind it."""
+        model = self.model
+        dense = isinstance(model.user_vectors, np.ndarray)
+        return Recommender(
+            replace(
+                model,
+                user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
+                item_vectors=np.array(model.item_vectors),
+                seen=model.seen.copy(),
+            )
+        )
 
     @property
     def users(self) -> Vocabulary:

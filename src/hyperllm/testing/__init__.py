@@ -1,1 +1,50 @@
-"""Public conformance suites and small worlds with one right answer."""
+"""Public conformance suites and small worlds with one right answer.
+
+A new backbone or framework buys a full test class with two attributes:
+
+    class TestMine(BackboneContract):
+        backbone = Mine
+        reference = staticmethod(mine_in_numpy)
+
+The suites need pytest; the worlds need nothing more than the library. Names load on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperllm.testing.backbone import BackboneContract
+    from hyperllm.testing.framework import FrameworkContract
+    from hyperllm.testing.memory import largest_tensor
+    from hyperllm.testing.worlds import PlantedWorld, checkerboard_world, tree_world
+
+_HOME = {
+    "BackboneContract": "backbone",
+    "FrameworkContract": "framework",
+    "PlantedWorld": "worlds",
+    "checkerboard_world": "worlds",
+    "largest_tensor": "memory",
+    "tree_world": "worlds",
+}
+
+__all__ = [
+    "BackboneContract",
+    "FrameworkContract",
+    "PlantedWorld",
+    "checkerboard_world",
+    "largest_tensor",
+    "tree_world",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hyperllm.testing' has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"hyperllm.testing.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pytest":
+            raise
+        raise ImportError(f"{name} needs pytest; install hyperllm[dev]") from None

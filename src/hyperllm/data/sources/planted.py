@@ -33,8 +33,8 @@ SPAN_S = 2 * 365 * 86_400
 class ShopConfig:
     """Size and temper of the shop."""
 
-    users: int = 1500
-    items: int = 1200
+    users: int = 2400
+    items: int = 1800
     clicks: float = 9.0
     """Mean clicks a user, before ratings and 5-core thin them out; at least 5, with a long tail."""
     spread: tuple[float, float, float, float] = (2.0, 2.0, 1.0, 0.3)

@@ -206,10 +206,7 @@ PURPOSES: dict[str, tuple[str, ...]] = {
 }
 """A purpose cuts across the tree: no category names it, only two of these phrases in a description do."""
 
-QUALITIES = (
-    *("compact", "classic", "large", "small", "sturdy", "plain", "fine", "everyday", "northern", "grey", "blue"),
-    *("red", "green", "amber", "ivory", "slim", "heavy", "simple", "round", "oval"),
-)
+QUALITIES = ("compact", "classic", "large", "small", "sturdy", "plain", "fine", "everyday")
 
 ABOUT = (
     "From the {kind} range: one {noun}.",

@@ -1,0 +1,239 @@
+"""What every backbone must do, as a test class to inherit.
+
+Knows the contract of `hyperllm.backbones.base` and nothing of any one backbone. Does not know how good a backbone is on
+real data. Shapes: n nodes, d intrinsic dims, b triplets, q negatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from hyperllm.backbones.base import Backbone, BackboneConfig
+from hyperllm.config import build
+from hyperllm.data.split import Split
+from hyperllm.evaluation.evaluate import evaluate
+from hyperllm.frameworks import BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
+from hyperllm.geometry import lorentz, ranking
+from hyperllm.graph import Graph, Triplets
+from hyperllm.serving.model import ScoreModel
+from hyperllm.testing.memory import largest_tensor
+from hyperllm.testing.worlds import tree_world
+from hyperllm.training.loop import FitConfig
+
+Doubles = npt.NDArray[np.float64]
+Reference = Callable[[Doubles, Doubles, Any], Doubles]
+
+FRAMEWORKS = ("base", "full", "structural", "semantic", "only-semantic", "no-meta", "no-contrast")
+RADII = tuple(float(r) for r in np.geomspace(1e-6, 1.0, 13))
+WIDEST = 3.0
+"""Radius in whose place of the clamp a backbone without one is tested."""
+
+
+class BackboneContract:
+    """Inherit, name the ``backbone`` and its float64 ``reference``; every test is then yours.
+
+    ``reference(x (n, d), operator (n, n) dense Â, config) -> points (n, d+1)`` says in NumPy what the encoder computes
+    when it does not train. ``settings`` are those of the short training on the planted tree.
+    """
+
+    backbone: ClassVar[type[Backbone]]
+    reference: ClassVar[Reference]
+    config: ClassVar[BackboneConfig | None] = None
+    settings: ClassVar[Mapping[str, Any]] = {
+        "dim": 8,
+        "batch_size": 256,
+        "learning_rate": 0.03,
+        "optimizer": "adam",
+        "margin": 1.0,
+        "experts": 4,
+        "text_dim": None,
+        "meta_learning_rate": 0.03,
+        "meta_epochs": 10,
+        "epochs": 20,
+        "average": 0.5,
+    }
+    found: ClassVar[float] = 0.8
+    """Recall@10 that counts as having found the planted tree; chance is 0.1, the right branch has 12 items."""
+
+    def build(self) -> Backbone:
+        """A fresh backbone."""
+        return self.backbone(self.config)
+
+    @property
+    def clamp(self) -> float:
+        """The longest radius points are asked for."""
+        return self.build().config.radius or WIDEST
+
+    def test_points_lie_on_the_hyperboloid_within_the_clamp(self) -> None:
+        """For inputs from nothing to far beyond the clamp."""
+        graph, backbone = small_graph(), self.build()
+        for scale in (0.0, *RADII, 10.0 if backbone.config.radius else 1.0):
+            points = backbone(features(graph, scale * self.clamp), graph).points.double()
+            assert points.shape == (graph.nodes, DIM + 1)
+            off = (lorentz.inner(points, points) + 1).abs()
+            assert (off <= 1e-5 * points[:, 0].square()).all(), f"off the manifold at input radius {scale}"
+            if backbone.config.radius is not None:
+                assert (lorentz.logmap0(points).norm(dim=1) <= backbone.config.radius * (1 + 1e-4)).all()
+
+    @pytest.mark.parametrize("share", [0.0, *RADII])
+    @pytest.mark.parametrize("train", [False, True])
+    def test_gradients_are_finite_at_every_radius(self, share: float, train: bool) -> None:
+        """From the origin through 1e-6 to the clamp, also where all points coincide."""
+        graph = small_graph()
+        for x in (features(graph, share * self.clamp), features(graph, share * self.clamp)[:1].repeat(graph.nodes, 1)):
+            leaf = x.clone().requires_grad_()
+            terms = self._losses(self.build(), leaf, graph, train=train)
+            torch.stack(list(terms.values())).sum().backward()
+            assert leaf.grad is not None
+            assert torch.isfinite(leaf.grad).all()
+
+    def test_permuting_nodes_permutes_points(self) -> None:
+        """Nothing depends on the order of users, tags or items."""
+        rng = np.random.default_rng(0)
+        left, right = rng.permutation(LEFT), rng.permutation(RIGHT)
+        graph, other = small_graph(), small_graph(left=left, right=right)
+        order = torch.from_numpy(np.concatenate([left, LEFT + right]))
+        x, backbone = features(graph, 0.5), self.build()
+        points = backbone(x, graph).points
+        moved = torch.empty_like(x).index_copy(0, order, x)
+        torch.testing.assert_close(backbone(moved, other).points[order], points, atol=1e-5, rtol=1e-5)
+
+    def test_the_same_call_gives_the_same_bits(self) -> None:
+        """Also while training, given the same generator; and one instance serves two graphs without memory."""
+        graph, other, backbone = small_graph(), small_graph(seed=5), self.build()
+        x = features(graph, 0.5)
+        for train in (False, True):
+            first = self._encode(backbone, x, graph, train=train)
+            self._encode(backbone, features(other, 1.0), other, train=train)
+            second = self._encode(backbone, x, graph, train=train)
+            assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+    def test_it_equals_its_reference(self) -> None:
+        """Points agree with the float64 transcription below, at and above the clamp."""
+        graph, backbone = small_graph(), self.build()
+        operator = graph.operator.to_dense().double().numpy()
+        for scale in (0.1, 0.5, 2.0):
+            x = features(graph, scale)
+            expected = type(self).reference(x.double().numpy(), operator, backbone.config)
+            found = backbone(x, graph).points.double().numpy()
+            np.testing.assert_allclose(found, expected, atol=2e-5, rtol=2e-5)
+
+    def test_losses_are_named_finite_scalars_that_grow_with_the_margin(self) -> None:
+        """For one negative and for several."""
+        graph, backbone = small_graph(), self.build()
+        for q in (1, 3):
+            totals: list[float] = []
+            for margin in (0.0, 0.5, 2.0):
+                terms = self._losses(backbone, features(graph, 0.5), graph, margin=margin, q=q)
+                assert terms
+                assert all(term.ndim == 0 and bool(torch.isfinite(term)) for term in terms.values())
+                totals.append(float(torch.stack(list(terms.values())).sum()))
+            assert totals == sorted(totals)
+
+    def test_isolated_nodes_and_edgeless_graphs_are_encoded(self) -> None:
+        """A node without neighbours is still a point."""
+        graph = Graph.of(LEFT, RIGHT, np.empty((0, 2), dtype=np.int64))
+        points = self.build()(features(graph, 0.5), graph).points
+        torch.testing.assert_close(lorentz.inner(points, points), torch.full((graph.nodes,), -1.0), atol=1e-4, rtol=0)
+
+    def test_no_tensor_is_as_large_as_items_by_items(self) -> None:
+        """Memory grows with nodes and edges, never with their squares."""
+        side = 600
+        edges = np.random.default_rng(0).integers(side, size=(3 * side, 2))
+        graph = Graph.of(side, side, edges)
+        leaf = features(graph, 0.5).requires_grad_()
+        with largest_tensor() as largest:
+            terms = self._losses(self.build(), leaf, graph, train=True)
+            torch.stack(list(terms.values())).sum().backward()
+        assert largest.numel < side * side
+
+    def test_serving_vectors_rank_like_distances(self) -> None:
+        """One inner product a pair gives the order of the geodesic distances."""
+        graph = small_graph()
+        points = self.build()(features(graph, 0.5), graph).points
+        users, items = points[:LEFT], points[LEFT:]
+        nothing = (torch.zeros(LEFT + 1, dtype=torch.long), torch.empty(0, dtype=torch.long))
+        ranked = ranking.topk(users, items, 5, seen=nothing)
+        distance = torch.stack([lorentz.dist(u.double().expand(RIGHT, -1), items.double()) for u in users])
+        torch.testing.assert_close(distance.gather(1, ranked), distance.sort(dim=1).values[:, :5], atol=1e-3, rtol=0)
+
+    @pytest.mark.parametrize("framework", FRAMEWORKS)
+    def test_it_finds_the_planted_tree(self, framework: str) -> None:
+        """Under every framework and variant, in seconds, and without a NaN."""
+        world = tree_world(seed=1)
+        trained = self._trained(framework, world)
+        for points in (trained.users, trained.items):
+            assert np.isfinite(points).all()
+        assert recall(trained, world.split) >= self.found
+
+    def _trained(self, framework: str, world: Any) -> Trained:
+        config_class = BaseConfig if framework == "base" else HyperLLMConfig
+        classes = (config_class, FitConfig)
+        known = {name for cls in classes for name in cls.__dataclass_fields__}
+        settings = {key: value for key, value in self.settings.items() if key in known}
+        if framework == "base":
+            config, limits = build(classes, settings)
+            return train_base(world.split, backbone=self.build(), config=config, fit_config=limits)
+        config, limits = build(classes, {**settings, "variant": framework})
+        return train_hyperllm(
+            world.split,
+            tags=world.tags,
+            semantics=world.semantics,
+            backbone=self.build(),
+            config=config,
+            fit_config=limits,
+        )
+
+    def _encode(self, backbone: Backbone, x: Tensor, graph: Graph, *, train: bool) -> list[Tensor]:
+        encoded = backbone(x, graph, train=train, rng=torch.Generator().manual_seed(0) if train else None)
+        return [encoded.points, encoded.tangent, *encoded.views]
+
+    def _losses(
+        self, backbone: Backbone, x: Tensor, graph: Graph, *, train: bool = False, margin: float = 1.0, q: int = 1
+    ) -> dict[str, Tensor]:
+        encoded = backbone(x, graph, train=train, rng=torch.Generator().manual_seed(0) if train else None)
+        rng = torch.Generator().manual_seed(1)
+        anchor = torch.randint(graph.left, (16,), generator=rng)
+        other = graph.left + torch.randint(graph.right, (16, q + 1), generator=rng)
+        return backbone.losses(encoded, Triplets(anchor, other[:, 0], other[:, 1:]), margin=margin)
+
+
+LEFT, RIGHT, DIM = 7, 9, 5
+
+
+def small_graph(*, seed: int = 0, left: Any = None, right: Any = None) -> Graph:
+    """A random graph with one isolated node a side; ``left`` and ``right`` rename its nodes."""
+    rng = np.random.default_rng(seed)
+    edges = np.argwhere(rng.random((LEFT, RIGHT)) < 0.4)
+    edges = edges[(edges[:, 0] > 0) & (edges[:, 1] > 0)]
+    if left is not None:
+        edges = np.stack([left[edges[:, 0]], right[edges[:, 1]]], axis=1)
+    return Graph.of(LEFT, RIGHT, edges)
+
+
+def features(graph: Graph, radius: float) -> Tensor:
+    """Tangent vectors (n, DIM) with radii uniform up to ``radius``."""
+    rng = torch.Generator().manual_seed(graph.nodes)
+    v = torch.randn(graph.nodes, DIM, generator=rng)
+    return v / v.norm(dim=1, keepdim=True) * radius * torch.rand(graph.nodes, 1, generator=rng)
+
+
+def recall(trained: Trained, split: Split, *, k: int = 10) -> float:
+    """Mean recall@k on the test part, through the public evaluation."""
+    model = ScoreModel(
+        users=split.users,
+        items=split.items,
+        user_vectors=trained.users,
+        item_vectors=trained.items,
+        geometry="lorentz",
+        seen=split.train.matrix(len(split.users), len(split.items)),
+        titles=(None,) * len(split.items),
+    )
+    return evaluate(model, split, k=(k,), metrics=("recall",)).metrics[f"recall@{k}"]
