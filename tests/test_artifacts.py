@@ -136,19 +136,27 @@ def test_is_current_recovers_what_was_killed_between_the_renames(tmp_path: Path)
 
 
 def test_a_failed_body_leaves_the_old_one_and_no_scratch(tmp_path: Path) -> None:
+    def fail() -> None:
+        with artifacts.writing(tmp_path / "a", "letter") as work:
+            (work / "one.txt").write_text("new")
+            raise ZeroDivisionError
+
     write(tmp_path / "a", "old")
-    with pytest.raises(ZeroDivisionError), artifacts.writing(tmp_path / "a", "letter") as work:
-        (work / "one.txt").write_text("new")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert content(tmp_path / "a") == {"old"}
     assert os.listdir(tmp_path) == ["a"]
 
 
 def test_kept_partial_work_is_handed_out_again(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), artifacts.writing(tmp_path / "a", "letter", keep_partial=True) as work:
-        (work / "one.txt").write_text("half")
-        (work / ".scratch").write_text("secret")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with artifacts.writing(tmp_path / "a", "letter", keep_partial=True) as work:
+            (work / "one.txt").write_text("half")
+            (work / ".scratch").write_text("secret")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not (tmp_path / "a").exists()
     with artifacts.writing(tmp_path / "a", "letter", keep_partial=True) as work:
         assert (work / "one.txt").read_text() == "half"

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference import equations
 
 from hyperllm.graph import Graph, Triplets
-from tests.reference import equations
 
 
 def dense(graph: Graph) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_the_operator_is_row_normalised_with_self_loops_and_counts_duplicates_on
     world: tuple[int, int, np.ndarray, np.ndarray], weight: float
 ) -> None:
     left, right, cross, among = world
-    edges = np.concatenate([cross + [[0, left]], among])
+    edges = np.concatenate([cross + np.array([0, left]), among])
     weights = np.concatenate([np.ones(len(cross)), np.full(len(among), weight)])
     graph = Graph.of(left, right, cross, among_left=among, left_weight=weight)
     expected = equations.row_normalised(left + right, edges, weights)
@@ -47,7 +47,10 @@ def test_propagation_and_its_gradient_are_those_of_the_dense_matrix(
     x = torch.randn(graph.nodes, 3, generator=rng, requires_grad=True)
     weight = torch.randn(graph.nodes, 3, generator=rng)
     plain = x.detach().clone().requires_grad_()
-    twice, twice_plain = graph.propagate(graph.propagate(x)), graph.operator.to_dense() @ graph.operator.to_dense() @ plain
+    twice, twice_plain = (
+        graph.propagate(graph.propagate(x)),
+        graph.operator.to_dense() @ graph.operator.to_dense() @ plain,
+    )
     torch.testing.assert_close(twice, twice_plain, atol=1e-6, rtol=1e-5)
     (twice * weight).sum().backward()
     (twice_plain * weight).sum().backward()

@@ -42,11 +42,11 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def catalog() -> Callable[..., Catalog]:
-    """A catalogue from dictionaries; ids are i0, i1 … where none are given."""
+    """A catalogue from dictionaries; ids are i00, i01 … where none are given."""
 
     def make(*rows: dict[str, object]) -> Catalog:
         schema = {"item_id": pl.String, "title": pl.String, "brand": pl.String, "description": pl.String}
-        table = [{"item_id": f"i{n}", **row} for n, row in enumerate(rows)]
+        table = [{"item_id": f"i{n:02d}", **row} for n, row in enumerate(rows)]
         return Catalog.of(pl.DataFrame(table, schema={**schema, "categories": pl.List(pl.String)}))
 
     return make

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperllm.errors import Corrupt
 from hyperllm.extraction.journal import Journal
 
 
@@ -33,10 +35,27 @@ def test_cut_at_any_byte_loses_only_what_was_cut(tmp_path_factory, data):
     assert "new" in Journal(path)
 
 
-def test_a_damaged_line_ends_the_reading(tmp_path):
+@pytest.mark.parametrize("damage", [b'{"nonsense"', b"7", b'["a"]', b'[["a"], 1]', b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_earlier_line_is_an_error_and_loses_nothing(tmp_path, damage):
     path = tmp_path / "j.jsonl"
-    path.write_bytes(b'["a", 1]\n{"nonsense"\n["b", 2]\n')
+    path.write_bytes(b'["a", 1]\n' + damage + b'\n["b", 2]\n')
+    with pytest.raises(Corrupt, match=r"line 2 of '.*j\.jsonl' was changed.*Delete that line"):
+        Journal(path)
+    assert path.read_bytes().endswith(b'["b", 2]\n')
+
+
+def test_what_is_forgotten_is_gone_and_the_rest_stays(tmp_path):
+    path = tmp_path / "j.jsonl"
     journal = Journal(path)
-    assert "a" in journal
-    assert "b" not in journal
-    assert path.read_bytes() == b'["a", 1]\n'
+    for key in "abc":
+        journal.add(key, key)
+    journal.forget({"b", "unknown"})
+    journal.add("d", "half \ud83d of a pair")
+    again = Journal(path)
+    assert [key in again for key in "abcd"] == [True, False, True, True]
+    assert again["d"] == "half \ud83d of a pair"
+
+
+def test_forgetting_nothing_writes_nothing(tmp_path):
+    Journal(tmp_path / "j.jsonl").forget(set())
+    assert list(tmp_path.iterdir()) == []

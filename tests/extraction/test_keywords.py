@@ -16,15 +16,17 @@ from hyperllm.extraction.parse import read_item
 
 
 def test_category_paths_brand_and_keyphrases(catalog):
-    rows = [{"title": "Running shoe fast", "categories": ["Sport", "Shoes", "Running"], "brand": "Zip"}] * 2
+    rows = [{"title": "Running shoe feather light", "categories": ["Sport", "Shoes", "Running"], "brand": "Zip"}] * 2
     rows += [{"title": f"Thing {n}", "categories": ["Home", "Things"]} for n in range(38)]
     first = keyword_profiles(catalog(*rows))[0]
     assert first.tags[:2] == (("Sport",), ("Shoes",))
-    assert set(first.tags[2]) == {"Running", "Zip", "shoe fast"}
+    assert set(first.tags[2]) == {"Running", "Zip", "feather light"}
     assert set(first.edges) == {
-        *(("Sport", "Shoes"), ("Shoes", "Running"), ("Sport", "Zip"), ("Shoes", "shoe fast")),
+        *(("Sport", "Shoes"), ("Shoes", "Running"), ("Sport", "Zip"), ("Shoes", "feather light")),
     }
-    assert first.summary == "Running shoe fast by Zip. Found under Sport > Shoes > Running. Stands for shoe fast."
+    assert first.summary == (
+        "Running shoe feather light by Zip. Found under Sport > Shoes > Running. Stands for feather light."
+    )
     assert first.origin.model == "keywords"
 
 
@@ -51,10 +53,10 @@ def test_an_item_without_text_gets_an_empty_profile(catalog):
 def test_other_scripts(catalog):
     rows = [{"title": "деревянный пазл", "categories": ["Игрушки", "Пазлы"]}] * 3 + [{"title": "лампа"}] * 30
     first = keyword_profiles(catalog(*rows))[0]
-    assert first.tags == (("Игрушки",), ("Пазлы",), ("деревянный пазл",))
+    assert first.tags == (("Игрушки",), ("Пазлы",), ("деревянный",)), "пазл already begins a category"
 
 
-text = st.text(alphabet="abcAB é'-.,玩", max_size=24)
+text = st.text(alphabet="abcAB é'-.,玩", max_size=24).map(lambda value: " ".join(value.split()))
 row = st.fixed_dictionaries(
     {},
     optional={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -112,10 +113,8 @@ def test_any_object_is_read_or_refused(value):
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
-    try:
+    with contextlib.suppress(MalformedReply):
         assert read_user(text)
-    except MalformedReply as refused:
-        assert str(refused)
 
 
 def test_a_cut_answer_is_refused_wherever_it_is_cut():

@@ -39,13 +39,11 @@ def test_the_newest_set_is_shown_and_the_older_stays(tmp_path):
     assert profiles.load_items(tmp_path / "one") == [ITEM]
 
 
-def test_where_links_are_impossible_the_shown_file_is_a_copy(tmp_path, monkeypatch):
-    def impossible(*paths: object) -> None:
-        raise OSError("no links here")
-
-    monkeypatch.setattr(profiles.os, "link", impossible)
+def test_whoever_writes_to_the_shown_file_does_not_change_the_set(tmp_path):
     profiles.save(tmp_path / "x", [ITEM], None, config={}, inputs={})
     assert (tmp_path / "items.parquet").read_bytes() == (tmp_path / "x" / "items.parquet").read_bytes()
+    (tmp_path / "items.parquet").write_bytes(b"scribble")
+    assert profiles.load_items(tmp_path / "x") == [ITEM]
 
 
 def test_absent_and_damaged(tmp_path):

@@ -7,16 +7,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference import equations
 from torch import Tensor
 
 from hyperllm.geometry import lorentz
-from tests.reference import equations
 
 SEEDS = st.integers(0, 2**31)
 CURVATURES = st.sampled_from([0.25, 1.0, 3.0])
 
 
-def tangents(seed: int, n: int = 12, dim: int = 5, *, radius: float = 2.0, dtype: torch.dtype = torch.float64) -> Tensor:
+def tangents(
+    seed: int, n: int = 12, dim: int = 5, *, radius: float = 2.0, dtype: torch.dtype = torch.float64
+) -> Tensor:
     """Random directions, radii uniform up to ``radius``."""
     rng = torch.Generator().manual_seed(seed)
     v = torch.randn(n, dim, generator=rng, dtype=torch.float64)
@@ -112,7 +114,8 @@ def exact_distance(x: Tensor, y: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("direction", ["outward", "sideways", "both"])
 @pytest.mark.parametrize(
-    ("radius", "tolerance"), [(0.01, 1e-6), (0.5, 1e-6), (1.5, 1e-5), (3.0, 1e-5), (5.0, 1e-4), (8.0, 1e-3), (14.0, 0.05)]
+    ("radius", "tolerance"),
+    [(0.01, 1e-6), (0.5, 1e-6), (1.5, 1e-5), (3.0, 1e-5), (5.0, 1e-4), (8.0, 1e-3), (14.0, 0.05)],
 )
 def test_float32_keeps_its_digits_near_distance_zero(radius: float, tolerance: float, direction: str) -> None:
     start = tangents(5, 100, radius=1.0)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.geometry.test_lorentz import points
 from torch import Tensor, nn
 
 from hyperllm.geometry import lorentz
 from hyperllm.geometry.manifold import Lorentz, ManifoldParameter, Poincare
 from hyperllm.geometry.optim import RiemannianAdam, RiemannianSGD
-from tests.geometry.test_lorentz import points
 
 FREE = Lorentz(max_step=float("inf"))
 

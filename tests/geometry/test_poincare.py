@@ -3,10 +3,10 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from hyperllm.geometry import lorentz, poincare
 from tests.geometry.test_lorentz import CURVATURES, SEEDS, points, tangents
 from tests.reference import equations
+
+from hyperllm.geometry import lorentz, poincare
 
 
 @given(SEEDS, SEEDS, CURVATURES)
@@ -72,7 +72,12 @@ def test_the_gyromidpoint_goes_through_the_centroid(seed: int, rows: int) -> Non
 
 def test_gradients_are_finite_at_the_origin_and_where_points_coincide() -> None:
     p = torch.zeros(3, 4, requires_grad=True)
-    for value in (poincare.sqdist(p, p.detach()), poincare.dist(p, p.detach()), poincare.logmap0(p), poincare.expmap0(p)):
+    for value in (
+        poincare.sqdist(p, p.detach()),
+        poincare.dist(p, p.detach()),
+        poincare.logmap0(p),
+        poincare.expmap0(p),
+    ):
         value.sum().backward()
         assert p.grad is not None
         assert torch.isfinite(p.grad).all()

@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.geometry.test_lorentz import points
 
 from hyperllm.geometry import lorentz, ranking
-from tests.geometry.test_lorentz import points
 
 
 def csr(seen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,5 +36,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_users_no_rows() -> None:
-    found = ranking.topk(points(0, 3)[:0], points(1, 4), 2, seen=(torch.zeros(1, dtype=torch.long), torch.empty(0).long()))
+    found = ranking.topk(
+        points(0, 3)[:0], points(1, 4), 2, seen=(torch.zeros(1, dtype=torch.long), torch.empty(0).long())
+    )
     assert found.shape == (0, 2)

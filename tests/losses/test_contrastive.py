@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.geometry.test_lorentz import tangents
+from tests.reference import equations
 from torch import Tensor
 
 from hyperllm.geometry import lorentz
 from hyperllm.losses import contrastive as module
 from hyperllm.losses.contrastive import contrastive, contrastive_plain
 from hyperllm.testing.memory import largest_tensor
-from tests.geometry.test_lorentz import tangents
-from tests.reference import equations
 
 
 def pair(seed: int, n: int, *, radius: float = 1.5, c: float = 1.0, dtype: torch.dtype = torch.float64) -> list[Tensor]:

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.geometry.test_lorentz import points
+from tests.reference import equations
 
 from hyperllm.graph import Triplets
 from hyperllm.losses.ranking import margin_ranking
-from tests.geometry.test_lorentz import points
-from tests.reference import equations
 
 
 def draw(seed: int, n: int, b: int, q: int) -> Triplets:

@@ -40,9 +40,14 @@ def test_its_own_weights_come_back_after_an_error() -> None:
     weights = module(1.0)
     average = WeightAverage(weights, decay=0.9)
     nn.init.constant_(weights.weight, 5.0)
-    with pytest.raises(ZeroDivisionError), average.applied():
-        assert weights.weight.item() == 1.0
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with average.applied():
+            assert weights.weight.item() == 1.0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert weights.weight.item() == 5.0
 
 

@@ -21,7 +21,11 @@ PAIRS = np.argwhere(np.random.default_rng(0).random((12, 15)) < 0.3).astype(np.i
 
 def sampler(size: int = 10, seed: int = 3, **more: object) -> CompatSampler:
     return CompatSampler(
-        PositivePairs(PAIRS, 15, 0, 12), batch_size=size, streams=Streams(seed), name="user-item", **more  # type: ignore[arg-type]
+        PositivePairs(PAIRS, 15, 0, 12),
+        batch_size=size,
+        streams=Streams(seed),
+        name="user-item",
+        **more,  # type: ignore[arg-type]
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.toy import Toy
 from torch import Tensor
 
 from hyperllm.errors import Corrupt, TrainingDiverged
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import Epoch, FitReport
-from tests.training.toy import Toy
 
 
 def limits(epochs: int = 10, patience: int = 50, average: float = 0.9) -> FitConfig:
@@ -225,5 +225,3 @@ def test_selection_is_the_sum_of_the_four_validation_metrics() -> None:
     epoch = Epoch(1, {}, {"recall@10": 0.1, "recall@20": 0.2, "ndcg@10": 0.3, "ndcg@20": 0.4, "saturated": 5.0}, 0.0)
     assert math.isclose(epoch.selection, 1.0)
     assert FitReport().best is None
-
-

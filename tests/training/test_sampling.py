@@ -43,7 +43,7 @@ def test_an_epoch_serves_each_pair_once_with_negatives_that_are_none(
     assert len(sampler) == len(epoch)
     drawn = epoch.negative.numpy() - 200
     assert drawn.shape == (len(served), negatives)
-    assert ((0 <= drawn) & (drawn < matrix.shape[1])).all()
+    assert ((drawn >= 0) & (drawn < matrix.shape[1])).all()
     assert not matrix[served[:, :1], drawn].any()
 
 

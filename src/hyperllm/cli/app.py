@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import Any, cast
 
-import click
 import typer
 
 import hyperllm
 from hyperllm.cli import data, models, texts, use, whole
 from hyperllm.errors import ConfigError, HyperLLMError, UnknownId
+
+# Typer carries its own copy of click in some versions; this is the class that its usage errors really have.
+_UsageProblem: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="hyperllm",
@@ -48,25 +52,34 @@ for room in (data, texts, models, use, whole):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; ``--debug`` may stand anywhere."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = (["--debug"] if debug else []) + [word for word in words if word != "--debug"]
     try:
         result = app(words, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
-    except KeyboardInterrupt:
-        return _interrupted()
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return end.exit_code
-    except (HyperLLMError, OSError) as error:
-        if "--debug" in words:
-            raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Say in one paragraph what happened; 2 where the request was wrong, else 1."""
+    if isinstance(error, _UsageProblem):
+        cast(Any, error).show()
+        return 2
+    if isinstance(error, (HyperLLMError, OSError)):
         typer.echo(f"hyperllm: {error}", err=True)
         return 2 if isinstance(error, (ConfigError, UnknownId)) else 1
+    name = type(error).__name__
+    typer.echo(f"hyperllm: an error that nobody foresaw, {name}: {error}. Repeat with --debug and report it.", err=True)
+    return 1
 
 
 def _interrupted() -> int:

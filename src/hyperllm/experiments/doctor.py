@@ -78,7 +78,7 @@ def examine(workspace: Path | None = None) -> Diagnosis:
 
 
 def inspect(workspace: Path) -> list[Part]:
-    """Verify every file of every artifact in ``workspace``, stages first, then named sets, then runs and their parts."""
+    """Verify every file of every artifact in ``workspace``, stages first, then named sets, then runs."""
     found = [workspace / name for name in SINGLE]
     for kind in NAMED:
         found += _named(workspace / kind)

@@ -1,7 +1,7 @@
 """Three small drawings as inline SVG: curves, intervals and pairs of dots.
 
-Knows axes, ticks and marks; colours are the page's variables ``--c0`` … ``--c3``, so they follow its light or dark style.
-Does not know what the numbers mean.
+Knows axes, ticks and marks; colours are the page's variables ``--c0`` … ``--c3``, so they follow its light or dark
+style. Does not know what the numbers mean.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH = 640
-LABEL = 132
+WIDTH = 560
+LABEL = 140
 _TICKS = 5
 
 
@@ -75,7 +75,7 @@ def curves(lines: Sequence[Curve], *, x_name: str, label: str) -> str:
     height, top, bottom = 300, 44, 40
     y_ticks = ticks(min(min(c.y) for c in lines), max(max(c.y) for c in lines))
     x_ticks = [t for t in ticks(0, max(max(c.x) for c in lines)) if t == int(t)]
-    x = _Scale(0, x_ticks[-1], 44, WIDTH - 12)
+    x = _Scale(0, x_ticks[-1], 44, WIDTH - 20)
     y = _Scale(y_ticks[0], y_ticks[-1], height - bottom, top)
     parts = [_line(x.start, y(t), x.end, y(t), "var(--rule)") for t in y_ticks]
     parts += [_text(36, y(t) + 4, f"{t:g}", anchor="end", faint=True) for t in y_ticks]
@@ -103,7 +103,7 @@ def intervals(rows: Sequence[Interval], *, x_name: str, label: str) -> str:
     groups = list(dict.fromkeys(row.group for row in rows))
     height = 46 + 22 * len(rows) + 30 * len(groups)
     marks = ticks(min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows)))
-    x = _Scale(marks[0], marks[-1], LABEL, WIDTH - 66)
+    x = _Scale(marks[0], marks[-1], LABEL, WIDTH - 70)
     parts = [_line(x(t), 8, x(t), height - 44, "var(--soft)" if t == 0 else "var(--rule)") for t in marks]
     parts += [_text(x(t), height - 26, f"{t:+g}" if t else "0", anchor="middle", faint=True) for t in marks]
     parts.append(_text((x.start + x.end) / 2, height - 5, x_name, anchor="middle", faint=True))
@@ -132,7 +132,7 @@ def dots(rows: Sequence[Dots], series: Sequence[tuple[str, int]], *, x_name: str
     """Values of a few series side by side, a row each; ``series`` are (name, colour)."""
     height = 92 + 30 * len(rows)
     marks = ticks(min(min(row.values) for row in rows), max(max(row.values) for row in rows))
-    x = _Scale(marks[0], marks[-1], LABEL + 20, WIDTH - 12)
+    x = _Scale(marks[0], marks[-1], LABEL, WIDTH - 24)
     parts = [_line(x(t), 40, x(t), height - 44, "var(--rule)") for t in marks]
     parts += [_text(x(t), height - 26, f"{t:g}", anchor="middle", faint=True) for t in marks]
     parts.append(_text((x.start + x.end) / 2, height - 5, x_name, anchor="middle", faint=True))

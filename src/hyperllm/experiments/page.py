@@ -32,7 +32,8 @@ p { margin: .5rem 0 1rem; max-width: 42rem; }
 a { color: var(--c0); }
 code { font: .88em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-.scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
+figure > div:focus-visible, .scroll:focus-visible, summary:focus-visible {
+  outline: 2px solid var(--c0); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { text-align: left; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
@@ -41,10 +42,11 @@ tbody th { font-weight: 500; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.best { font-weight: 700; color: var(--c0); }
 tr.own { background: var(--tint); }
-tr.own > :first-child { padding-left: .6rem; }
+thead th:first-child, tbody th { padding-left: .6rem; }
 figure { margin: 1.25rem 0; }
 figcaption { margin-top: .5rem; max-width: 42rem; }
-svg { display: block; width: 100%; max-width: 44rem; height: auto; }
+figure > div { overflow-x: auto; }
+svg { display: block; width: 100%; min-width: 26rem; max-width: 42rem; height: auto; }
 svg text { fill: var(--ink); font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; }
 svg .faint { fill: var(--soft); }
 .cards { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(7.6rem, 1fr)); margin: 1rem 0; }
@@ -56,7 +58,7 @@ svg .faint { fill: var(--soft); }
 .path { color: var(--c0); font-size: .92rem; }
 .hit { display: inline-block; background: var(--tint); color: var(--c0); border: 1px solid currentColor;
   border-radius: 1rem; padding: 0 .55rem; font-size: .78rem; margin-left: .4rem; }
-details { border-bottom: 1px solid var(--rule); padding: .55rem 0; }
+details { padding: .3rem 0; }
 summary { cursor: pointer; font-weight: 500; }
 footer { margin-top: 3rem; }
 @media (max-width: 34rem) { main { padding: 1.5rem 1rem 3rem; } th, td { padding-right: .6rem; } }
@@ -127,8 +129,8 @@ def table(
 
 def _cell(value: str, best: bool, numbers: bool) -> str:
     kinds = [name for name, wanted in (("number", numbers), ("best", best)) if wanted]
-    mark = ' <span title="best in this column" aria-label="best in this column">★</span>' if best else ""
-    return f'<td class="{" ".join(kinds)}">{escape(value)}{mark}</td>'
+    mark = '<span role="img" aria-label="best: ">★</span> ' if best else ""
+    return f'<td class="{" ".join(kinds)}">{mark}{escape(value)}</td>'
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
@@ -147,4 +149,4 @@ def details(summary: str, piece: str) -> str:
 
 def figure(svg: str, caption: str) -> str:
     """A drawing with its caption."""
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f'<figure><div tabindex="0">{svg}</div><figcaption>{escape(caption)}</figcaption></figure>'

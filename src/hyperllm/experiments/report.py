@@ -31,7 +31,7 @@ from hyperllm.experiments.workspace import Workspace
 from hyperllm.serving.frames import Recommendation
 from hyperllm.serving.recommender import Recommender
 
-NAMES = {"hyperllm": "HyperLLM", "base": "Base (HGCF)", "ease": "EASE^R", "popularity": "Popularity"}
+NAMES = {"hyperllm": "HyperLLM", "base": "Base (HGCF)", "ease": "EASEᴿ", "popularity": "Popularity"}
 METRICS = {"recall": "Recall", "ndcg": "NDCG"}
 GROUPS = 5
 SHOWN = 5
@@ -50,6 +50,13 @@ class _Told:
     @property
     def own(self) -> str:
         return self.comparison.reference
+
+    @property
+    def metrics(self) -> list[str]:
+        kinds = list(METRICS)
+        return sorted(
+            self.comparison.metrics, key=lambda m: kinds.index(k) if (k := m.partition("@")[0]) in kinds else 9
+        )
 
     @property
     def rivals(self) -> list[str]:
@@ -115,19 +122,20 @@ def _data(told: _Told) -> str:
         ("clicks a user, median", f"{card.events_per_user.median:g}"),
         ("words a text, mean", f"{card.mean_tokens:.0f}"),
     ]
-    parts = " / ".join(f"{report.parts[part]:,}" for part in ("train", "valid", "test"))
-    pieces = [page.facts(figures), page.paragraph(f"Clicks to train on / to choose settings by / hidden: {parts}.")]
-    left_out = " ".join(f"{str(dropped).capitalize()}." for dropped in report.dropped)
+    train, valid, test = (f"{report.parts[part]:,}" for part in ("train", "valid", "test"))
+    parts = f"{train} clicks to learn from, {valid} to choose settings by (validation), {test} stay hidden (test)."
+    pieces = [page.facts(figures), page.paragraph(parts)]
+    left_out = " ".join(f"{str(dropped).capitalize()}." for dropped in report.dropped if dropped.interactions)
     return page.section("The shop", [*pieces, page.paragraph(left_out, kind="soft") if left_out else ""])
 
 
 def _models(told: _Told) -> str:
     comparison = told.comparison
-    rows = [[name(run), *(f"{comparison.cell(run, m).mean:.4f}" for m in comparison.metrics)] for run in comparison.runs]
+    rows = [[name(run), *(f"{comparison.cell(run, m).mean:.4f}" for m in told.metrics)] for run in comparison.runs]
     best = frozenset(
         (r, c)
         for r, run in enumerate(comparison.runs)
-        for c, metric in enumerate(comparison.metrics, start=1)
+        for c, metric in enumerate(told.metrics, start=1)
         if comparison.cell(run, metric).mark == "best"
     )
     pieces = [
@@ -136,7 +144,7 @@ def _models(told: _Told) -> str:
             "far up they stand. All items are ranked, except those the user is known to have."
         ),
         page.table(
-            ["Model", *map(metric_name, comparison.metrics)],
+            ["Model", *map(metric_name, told.metrics)],
             rows,
             caption=f"Means over {comparison.users:,} users; ★ marks the best of a column",
             best=best,
@@ -151,7 +159,7 @@ def _differences(told: _Told) -> list[str]:
     """Reference − rival, user by user; the comparison holds rival − reference."""
     found = [
         (run, metric, cell)
-        for metric in told.comparison.metrics
+        for metric in told.metrics
         for run in told.rivals
         if (cell := told.comparison.cell(run, metric)).difference is not None
     ]
@@ -196,8 +204,7 @@ def _in_sight(told: _Told, run: str) -> bool:
 
 def _turned(cell: Cell) -> tuple[float, float, float]:
     """(middle, low, high) with the sign the other way round."""
-    assert cell.difference is not None and cell.low is not None and cell.high is not None
-    return -cell.difference, -cell.high, -cell.low
+    return -(cell.difference or 0.0), -(cell.high or 0.0), -(cell.low or 0.0)
 
 
 def _p_value(cell: Cell) -> str:
@@ -228,9 +235,7 @@ def _history(told: _Told, run: str) -> list[Curve]:
         label = name(run) if len(phases) == 1 else f"{name(run)}, {phase}"
         x = [passed + float(e) for e in frame["epoch"]]
         best = int(phases[phase]["best_epoch"]) - 1
-        found.append(
-            Curve(label, x, frame[HEADLINE].to_list(), told.colour(run), dashed=phase == "phase 1", best=best)
-        )
+        found.append(Curve(label, x, frame[HEADLINE].to_list(), told.colour(run), dashed=phase == "phase 1", best=best))
         passed += frame.height
     return found
 
@@ -309,8 +314,8 @@ def _suggestion(row: Recommendation, hit: bool) -> str:
 def _making(told: _Told) -> str:
     looks = len(recorded(told.place.folder))
     text = (
-        f"hyperllm {hyperllm.__version__}, workspace {told.place.folder.name}. Settings were chosen on validation clicks; "
-        f"the hidden test clicks have been looked at {looks:,} times in this workspace, each time on record."
+        f"hyperllm {hyperllm.__version__}, workspace {told.place.folder.name}. Settings were chosen on validation "
+        f"clicks; the hidden test clicks have been looked at {looks:,} times in this workspace, each time on record."
     )
     pieces = [page.details(title, _config(folder)) for title, folder in _made(told)]
     return page.section("How it was made", [page.paragraph(text), *pieces])

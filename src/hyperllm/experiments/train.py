@@ -26,7 +26,7 @@ from hyperllm.errors import ConfigError, choose
 from hyperllm.experiments.presets import PRESETS
 from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
 from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
-from hyperllm.frameworks.config import COMPAT
+from hyperllm.frameworks.config import COMPAT, HYPERLLM_COMPAT
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
@@ -77,6 +77,7 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
     with artifacts.writing(
         folder, RUN, config=plan.config, inputs=plan.inputs(place), facts=facts, keep_partial=True
     ) as work:
+        _sweep(work)
         facts.update(plan.execute(place, work, progress))
     return TrainedRun(plan.name, folder, facts, skipped=False)
 
@@ -85,6 +86,13 @@ def _forget(folder: Path) -> None:
     """Drop the unfinished work of a run."""
     if artifacts.partial(folder).exists():
         shutil.rmtree(artifacts.partial(folder))
+
+
+def _sweep(work: Path) -> None:
+    """Drop payload that a killed run, perhaps of other settings, had begun to write; its checkpoints stay."""
+    for left in work.iterdir():
+        if not left.name.startswith("."):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def save_model(
@@ -230,7 +238,8 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
 
 def _settings(request: TrainRequest, known: set[str]) -> dict[str, Any]:
     """Preset, then ``--compat``, then ``--variant``, then ``--set``; the first two only where the run has the key."""
-    given = {**PRESETS[request.preset], **(COMPAT if request.compat else {})}
+    quirks = HYPERLLM_COMPAT if "variant" in known else COMPAT
+    given = {**PRESETS[request.preset], **(quirks if request.compat else {})}
     settings = {key: value for key, value in given.items() if key in known}
     if request.variant is not None:
         settings["variant"] = request.variant

@@ -6,6 +6,7 @@ interactions and from nothing else. Knows prompts, replies and the journal; does
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -25,11 +26,15 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Asked:
-    """What came of many calls; ``left_out`` maps an id to the reason."""
+    """What came of many calls.
+
+    ``left_out`` maps ``item X`` or ``user X`` to the reason, ``unusable`` are the journal's keys of malformed answers.
+    """
 
     items: list[ItemProfile] = field(default_factory=list)
     users: list[UserProfile] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    unusable: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Interviewer:
         wanted = [(i, t) for i, t in zip(catalog.items.ids, catalog.texts(), strict=True) if t][:limit]
         for number, (item_id, text) in enumerate(wanted, start=1):
             prompt = render(self.prompts.item, text)
-            found = self._ask(item_id, prompt, parse.read_item, parse.ITEM_SCHEMA, asked)
+            found = self._ask(f"item {item_id}", prompt, parse.read_item, parse.ITEM_SCHEMA, asked)
             if found is not None:
                 (summary, tags, edges), origin = found
                 asked.items.append(ItemProfile(item_id, summary, tags, edges, origin))
@@ -58,7 +63,7 @@ class Interviewer:
         wanted = [(user, text) for user, text in training_texts(split, known) if text][:limit]
         for number, (user_id, text) in enumerate(wanted, start=1):
             prompt = render(self.prompts.user, text)
-            found = self._ask(user_id, prompt, parse.read_user, parse.USER_SCHEMA, asked)
+            found = self._ask(f"user {user_id}", prompt, parse.read_user, parse.USER_SCHEMA, asked)
             if found is not None:
                 asked.users.append(UserProfile(user_id, *found))
             if progress is not None:
@@ -76,9 +81,12 @@ class Interviewer:
         try:
             stored = self.journal[key] if key in self.journal else self._call(key, prompt, read, schema)
             return read(stored["raw"]), Origin(**stored)
-        except (MalformedReply, ProviderRefused) as error:
+        except MalformedReply as error:
+            asked.unusable.add(key)
             asked.left_out[who] = str(error)
-            return None
+        except ProviderRefused as error:
+            asked.left_out[who] = str(error)
+        return None
 
     def _call(self, key: str, prompt: str, read: Callable[[str], Any], schema: Mapping[str, Any]) -> dict[str, Any]:
         messages: Sequence[Message] = [Message("user", prompt)]
@@ -87,7 +95,8 @@ class Interviewer:
         try:
             read(reply.text)
         except MalformedReply as reason:
-            again = f"That answer cannot be used: {reason}. Answer again with the corrected JSON object only."
+            form = f"one JSON object of this schema and nothing else: {json.dumps(schema)}"
+            again = f"That answer cannot be used: {reason}. Answer again with {form}"
             messages = [*messages, Message("assistant", reply.text), Message("user", again)]
             reply = self.chat.complete(messages, schema=schema)
             spent = [spent[0] + reply.input_tokens, spent[1] + reply.output_tokens]
@@ -97,7 +106,7 @@ class Interviewer:
             "prompt_hash": fingerprint(prompt),
             "input_tokens": spent[0],
             "output_tokens": spent[1],
-            "raw": reply.text,
+            "raw": reply.text.encode("utf-8", "replace").decode("utf-8"),
         }
         self.journal.add(key, value)
         return value

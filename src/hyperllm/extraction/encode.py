@@ -31,6 +31,8 @@ from hyperllm.llm.encoder import DEFAULT_ENCODER, TextEncoder, make_encoder
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 BLOCK = 512
+TEXT_CHARACTERS = 700
+"""Catalogue text an item gets; encoders read a few hundred words, and the tags that follow must not be cut off."""
 NAMED_TAGS = 24
 """Tags an item's text names at most, the most specific first."""
 
@@ -67,10 +69,10 @@ def embed(
     """
     split = load_split(workspace)
     if encoder.startswith("file:"):
-        return _import(workspace, Path(encoder.removeprefix("file:")), split)
+        return _import(workspace, Path(encoder.removeprefix("file:")).expanduser(), split)
+    texts, user_texts, source = _texts(workspace, split, profiles, tags, users)
     notes: list[str] = []
     model = make_encoder(encoder, threads=threads, say=notes.append)
-    texts, user_texts, source = _texts(workspace, split, profiles, tags, users)
     config = {"encoder": model.name, "version": model.version, "users": users, **source}
     inputs = {"split": _fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
     folder = workspace / "semantics" / model.name
@@ -127,7 +129,7 @@ def _texts(
     graph = None if chosen is None else TagGraph.load(workspace / "tags" / chosen)
     if graph is not None and graph.items != split.items:
         raise DataError(f"the tag set {chosen!r} belongs to other items than the split; make it again")
-    texts = load_catalog(workspace).take(split.items).texts()
+    texts = load_catalog(workspace).take(split.items).texts(limit=TEXT_CHARACTERS)
     people: list[str] = []
     if profiles is not None:
         folder = workspace / "profiles" / profiles
@@ -159,15 +161,25 @@ def _encode(model: TextEncoder, texts: Sequence[str], scratch: Path, progress: P
     for start in range(0, len(texts), BLOCK):
         block = texts[start : start + BLOCK]
         path = scratch / f"{digest([model.name, model.version, list(block)])}.npy"
-        if not path.exists():
+        vectors = _kept(path)
+        if vectors is None:
+            vectors = model.encode(block)
             half = path.with_suffix(".half")
             with half.open("wb") as stream:
-                np.save(stream, model.encode(block))
+                np.save(stream, vectors)
             half.replace(path)
-        found.append(np.load(path, allow_pickle=False))
+        found.append(vectors)
         if progress is not None:
             progress(min(start + BLOCK, len(texts)), len(texts))
     return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
+
+
+def _kept(path: Path) -> Matrix | None:
+    """A block that was finished; None where there is none, or a power failure left half of it."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _clear(scratch: Path) -> None:

@@ -1,7 +1,8 @@
 """The extract stage: a catalogue to a profile set and a tag set.
 
-``keywords`` needs no model; a chat model is asked item by item, then user by user, and nothing finished is asked again
-after an interruption. An imported tag set (``published``) is never touched.
+``keywords`` needs no model; a chat model is asked item by item, then user by user. Every usable reply stays in a
+journal beside the profile sets, so that nothing is asked twice: not after an interruption, nor with another ``limit``,
+nor when the catalogue grows. An imported tag set (``published``) is never touched.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ EXTRACTORS = (keywords.NAME, *CHATS)
 
 @dataclass(frozen=True)
 class Extracted:
-    """What stands in the workspace now; ``left_out`` maps an id to why it has no profile."""
+    """What stands in the workspace now; ``left_out`` maps an item or user to why it has no profile."""
 
     name: str
     items: int
@@ -51,7 +52,7 @@ class Extracted:
             lines.append(self.taxonomy.text())
         if self.left_out:
             first = next(iter(self.left_out))
-            lines.append(f"left out {len(self.left_out):,}, such as {first!r}: {self.left_out[first]}")
+            lines.append(f"left out {len(self.left_out):,}, such as {first}: {self.left_out[first]}")
         return "\n".join(lines)
 
 
@@ -84,11 +85,10 @@ def extract(
     found = _profiles(llm, prompt, catalog, split, journal, limit, progress)
     graph, report = taxonomy.build(found.items, split.items)
     if not len(graph.tag_items):
-        raise DataError("no tag could be found: the items have neither categories nor titles with shared words")
+        raise DataError(f"no tag could be found: {_why(found)}")
     people = found.users if llm != keywords.NAME else None
     profiles.save(folders[0], found.items, people, config=config, inputs=inputs)
     graph.save(folders[1], config=config, inputs=inputs)
-    journal.unlink(missing_ok=True)
     return Extracted(llm, len(found.items), len(found.users), report, found.left_out)
 
 
@@ -107,7 +107,14 @@ def _profiles(
     interviewer = Interviewer(CHATS[llm](), Prompts.load(prompt), Journal(journal))
     interviewer.items(catalog, asked, limit=limit, progress=progress)
     interviewer.users(split, asked, limit=limit, progress=progress)
+    interviewer.journal.forget(asked.unusable)
     return asked
+
+
+def _why(asked: Asked) -> str:
+    for who, reason in asked.left_out.items():
+        return f"{len(asked.left_out):,} were left out, such as {who}: {reason}"
+    return "the items have neither categories nor titles with shared words"
 
 
 def _fingerprint(folder: Path) -> str:

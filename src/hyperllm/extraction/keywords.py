@@ -28,14 +28,14 @@ def keyword_profiles(catalog: Catalog) -> list[ItemProfile]:
 
 
 def _profile(row: dict[str, Any], number: int, all_phrases: Phrases) -> ItemProfile:
-    path = distinct(row["categories"]) or tuple(all_phrases.broad(number))
-    brand = row["brand"]
-    named = (*path, brand or "")
+    path = distinct([_one_line(name) for name in row["categories"]]) or tuple(all_phrases.broad(number))
+    brand = _one_line(row["brand"])
+    named = (*path, brand)
     spoken = {fold(name) for name in named} | {word for name in named for word in words(name)}
     phrases = all_phrases.best(number, spoken, KEYPHRASES)
     upper = path[:2]
     taken = {fold(name) for name in upper}
-    specific = distinct([name for name in (*path[2:], brand or "", *phrases) if fold(name) not in taken])
+    specific = distinct([name for name in (*path[2:], brand, *phrases) if fold(name) not in taken])
     edges = [(upper[0], upper[1])] if len(upper) == 2 else []
     if upper:
         edges += [(upper[0] if name == brand else upper[-1], name) for name in specific]
@@ -46,6 +46,10 @@ def _profile(row: dict[str, Any], number: int, all_phrases: Phrases) -> ItemProf
         edges=tuple(edges),
         origin=Origin(model=NAME),
     )
+
+
+def _one_line(name: str | None) -> str:
+    return " ".join((name or "").split())
 
 
 def _summary(row: dict[str, Any], path: Sequence[str], phrases: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ edges outside the tags, edges that do not lead downward, names on two levels. Kn
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hyperllm.errors import MalformedReply
@@ -94,7 +94,10 @@ def _plain(text: str) -> str:
 
 def _edges(pairs: Any, level: Mapping[str, int], wrong: list[str]) -> tuple[tuple[str, str], ...]:
     kept: list[tuple[str, str]] = []
-    for pair in pairs if isinstance(pairs, list) else []:
+    if not isinstance(pairs, list):
+        wrong.append("edges must be a list of pairs of names")
+        return ()
+    for pair in pairs:
         if not _is_pair(pair):
             wrong.append(f"the edge {pair!r} is not a pair of names")
             continue
@@ -109,4 +112,4 @@ def _edges(pairs: Any, level: Mapping[str, int], wrong: list[str]) -> tuple[tupl
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and all(isinstance(name, str) for name in value)
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(name, str) for name in value)

@@ -3,8 +3,8 @@
 Knows every title of a catalogue as words, and which of them make good tags. A term is a word or two neighbouring words
 with nothing but blanks or ``&`` between them. It counts where
 
-* neither little words (`LITTLE`) nor units take part; a unit is a word that numbers count in most of its places, as in
-  ``3 pieces`` or ``pack of 3``;
+* neither little words (`LITTLE`) nor units take part; a unit is a word that numbers of at most three digits count in
+  half of its places, as in ``3 pieces`` or ``pack of 3``;
 * at least three and at most a tenth of the titles share it;
 * and a pair takes at least a third of the rarer word's titles, so that ``star wars`` is one and ``lego star`` is not.
 
@@ -17,6 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from hyperllm.extraction.words import LITTLE, is_word, tokens
 
@@ -60,11 +61,9 @@ class Phrases:
         used = [_letters(word) for word in spoken]
         for term in sorted(weight, key=lambda t: (-weight[t], t)):
             parts = [_letters(word) for word in _parts(term)]
-            if not any(word.startswith(part) for part in parts for word in used):
+            if len(taken) < count and not any(word.startswith(part) for part in parts for word in used):
                 taken.append(term)
                 used += parts
-            if len(taken) == count:
-                break
         return taken
 
     def broad(self, row: int) -> list[str]:
@@ -95,8 +94,13 @@ def _units(titles: Sequence[Sequence[str]]) -> set[str]:
             if is_word(token):
                 places[token] += 1
                 before, little, after = title[n - 1] if n else "", *[*title[n + 1 : n + 3], "", ""][:2]
-                counted[token] += before[:1].isdigit() or (0 < len(little) < 3 and after[:1].isdigit())
+                counted[token] += _counts(before) or (0 < len(little) < 3 and _counts(after))
     return {word for word, times in counted.items() if 2 * times >= places[word]}
+
+
+def _counts(token: str) -> bool:
+    """Whether it begins with a number that is rather an amount than a product's number or a year."""
+    return 0 < len(list(takewhile(str.isdigit, token))) < 4
 
 
 def _terms(title: Sequence[str], without: Collection[str]) -> Iterator[str]:

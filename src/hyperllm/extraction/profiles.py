@@ -6,7 +6,7 @@ kept in. Does not know who wrote them.
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def save(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
 ) -> None:
-    """Write the artifact ``folder``; ``folder/../items.parquet`` then shows the newest set."""
+    """Write the artifact ``folder``; ``folder/../items.parquet`` is then a copy of this newest set."""
     table = pl.DataFrame([item.row() for item in items], schema=ITEM_SCHEMA)
     facts: dict[str, Any] = {"items": table.height}
     with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
@@ -121,16 +121,15 @@ def save(
 
 
 def _show(path: Path) -> None:
-    """Make ``profiles/NAME.parquet`` the same file as the newest set's, in one atomic step."""
+    """Make ``profiles/NAME.parquet`` a copy of the newest set's, in one atomic step.
+
+    Not a link: whoever writes to the shown file must not change the set.
+    """
     if not path.exists():
         return
     shown = path.parent.parent / path.name
     scratch = shown.with_name(f".{shown.name}.new")
-    scratch.unlink(missing_ok=True)
-    try:
-        os.link(path, scratch)
-    except OSError:
-        scratch.write_bytes(path.read_bytes())
+    shutil.copyfile(path, scratch)
     scratch.replace(shown)
 
 

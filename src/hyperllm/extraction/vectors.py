@@ -41,10 +41,10 @@ def read_vectors(path: Path, *, users: Vocabulary, items: Vocabulary) -> tuple[M
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"items": loaded}
-    with loaded:
+    with path.open("rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"items": loaded}
         return {name: loaded[name] for name in loaded.files}
 
 
@@ -73,10 +73,16 @@ def _from_parquet(path: Path, items: Vocabulary) -> Matrix:
     if not {"item_id", "vector"} <= set(frame.columns):
         raise DataError(f"{str(path)!r} has the columns {frame.columns}; expected item_id and vector")
     place = {str(value): row for row, value in enumerate(frame["item_id"])}
+    if len(place) != frame.height:
+        twice = frame["item_id"].filter(frame["item_id"].is_duplicated())[0]
+        raise MisalignedArrays(f"{str(path)!r} has more than one vector for the item {str(twice)!r}")
     absent = [value for value in items.ids if value not in place]
     if absent:
         raise MisalignedArrays(
             f"{str(path)!r} has no vector for {len(absent):,} of {len(items):,} items, such as {absent[0]!r}"
         )
-    vectors = np.array(frame["vector"].to_list(), dtype=np.float32)
-    return _finite(vectors[[place[value] for value in items.ids]], "vectors", path)
+    rows = frame["vector"][[place[value] for value in items.ids]].to_list()
+    if any(not isinstance(row, list) or None in row or len(row) != len(rows[0]) for row in rows):
+        raise DataError(f"{str(path)!r}: the column vector must hold a list of numbers in every row, all of one length")
+    with np.errstate(over="ignore"):  # what overflows is reported as not finite
+        return _finite(np.array(rows, dtype=np.float32), "vectors", path)

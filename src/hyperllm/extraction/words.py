@@ -10,11 +10,11 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-# English, German, French, Spanish, Italian, Portuguese, Dutch. Words of one or two letters are left out anyway, and so is
-# what is a word of a product's name in another of these languages ("die cast", "plus size").
+# English, German, French, Spanish, Italian, Portuguese, Dutch. Words of one or two letters are left out anyway;
+# missing on purpose is what another of these languages uses in names of products ("die cast", "plus size").
 _LITTLE = """
 about and are but can for from has have its not now only our out per than that the their them these they this those very
-was what when with without you your
+may vary was what when with without you your
 auf aus bei das dem den der durch ein eine einem einen einer eines für ihr ihre mit nach nicht oder ohne sich sie und
 unter vom von zum zur über
 aux avec cette dans des elle est les leur mais nos notre nous par pas pour que qui sans ses sur une votre vous

@@ -46,7 +46,7 @@ class HyperLLMConfig(BaseConfig):
 
     variant: Variant = "full"
     """Which parts are on; see the ablation of the paper's §5.3."""
-    margin: NonNegativeFloat = 1.6
+    margin: NonNegativeFloat = 1.1
     """m₂, of the user–item ranking loss in phase 2 (Eq. 13)."""
     meta_margin: NonNegativeFloat = 0.1
     """m₁, of the user–item ranking loss in phase 1 (Eq. 11)."""
@@ -100,10 +100,12 @@ class HyperLLMConfig(BaseConfig):
         return self.uses_tags and self.variant != "no-contrast" and self.contrast_weight > 0
 
 
-COMPAT: dict[str, object] = {
-    "compat": True,
-    "dim": 49,
-    "parametrisation": "manifold",
+COMPAT: dict[str, object] = {"compat": True, "dim": 49, "parametrisation": "manifold", "average": 0.0}
+"""What ``--compat`` sets in a base run."""
+
+HYPERLLM_COMPAT: dict[str, object] = {
+    **COMPAT,
+    "margin": 1.6,
     "text_dim": None,
     "meta_optimizer": "sgd",
     "meta_learning_rate": 1e-3,
@@ -112,6 +114,5 @@ COMPAT: dict[str, object] = {
     "contrast_anchors": None,
     "user_radius": None,
     "item_radius": None,
-    "average": 0.0,
 }
-"""What ``--compat`` sets; a base run takes the keys it has."""
+"""What ``--compat`` sets in a HyperLLM run."""

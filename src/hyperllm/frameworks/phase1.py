@@ -35,7 +35,7 @@ class Phase1Vectors:
     def load(cls, path: Path, *, users: Vocabulary, items: Vocabulary) -> Phase1Vectors:
         """Read and check an ``.npz``; rows are put into vocabulary order."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
             raise DataError(

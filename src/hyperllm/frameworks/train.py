@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,11 +124,7 @@ class _Run:
         if phase1 is None and config.uses_meta:
             backbone = self.backbone.reconfigured(time_coordinate=config.compat)
             extraction = SemanticExtraction(world, backbone, config, seed=self.seed).to(world.device)
-            limits = FitConfig(
-                epochs=config.meta_epochs,
-                patience=config.meta_patience,
-                checkpoint_every_s=self.fit_config.checkpoint_every_s,
-            )
+            limits = replace(self.fit_config, epochs=config.meta_epochs, patience=config.meta_patience)
             reports["phase 1"] = self._fit("phase 1", extraction, limits, {})
             phase1 = phase1_vectors(extraction)
             if config.variant == "only-semantic":

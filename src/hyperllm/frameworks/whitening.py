@@ -32,6 +32,8 @@ class Whitening:
         mean = told.mean(axis=0, dtype=np.float64)
         centred = told - mean
         values, vectors = np.linalg.eigh(centred.T @ centred / len(told))
+        if values.max() <= 1e-12 * max(1e-300, float(np.square(mean).sum())):
+            raise DataError("all items have the same text vector; give them texts that differ and run `embed` again")
         keep = [k for k in np.argsort(values)[::-1][:dim] if values[k] > 1e-10 * values.max()]
         directions = vectors[:, keep]
         directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(len(keep))])

@@ -204,7 +204,8 @@ def _unpack(archive: Path, folder: Path, members: dict[str, str]) -> None:
 
 def _place(name: str, members: dict[str, str]) -> str | None:
     """Where an archive's member goes; None for one that is not wanted. Never outside the folder."""
-    if name.endswith("/") or ".." in name.split("/") or Path(name).name.startswith("."):
+    parts = name.split("/")
+    if not all(parts) or ".." in parts or parts[-1].startswith("."):
         return None
     for source, target in members.items():
         if name == source:

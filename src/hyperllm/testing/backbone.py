@@ -47,7 +47,7 @@ class BackboneContract:
     reference: ClassVar[Reference]
     config: ClassVar[BackboneConfig | None] = None
     settings: ClassVar[Mapping[str, Any]] = {
-        "dim": 8,
+        "dim": 2,
         "batch_size": 256,
         "learning_rate": 0.03,
         "optimizer": "adam",
@@ -59,8 +59,8 @@ class BackboneContract:
         "epochs": 20,
         "average": 0.5,
     }
-    found: ClassVar[float] = 0.8
-    """Recall@10 that counts as having found the planted tree; chance is 0.1, the right branch has 12 items."""
+    found: ClassVar[float] = 0.9
+    """Recall@10 that counts as having found the planted tree; two dimensions untrained reach 0.2, with texts 0.86."""
 
     def build(self) -> Backbone:
         """A fresh backbone."""

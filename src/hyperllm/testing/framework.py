@@ -85,7 +85,7 @@ class FrameworkContract:
     def test_an_epoch_is_the_same_however_often_it_is_asked(self) -> None:
         """And another epoch is another."""
         framework = self.build(world(), seed=0)
-        first, again, other = ([flat(b) for b in framework.batches(epoch)] for epoch in (1, 1, 2))
+        first, again, other = ([flat(b) for b in framework.batches(epoch)] for epoch in (1, 1, 9))
         assert len(first) == framework.steps
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
         assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True))

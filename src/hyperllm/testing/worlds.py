@@ -91,7 +91,7 @@ def tree_world(
 
 
 def checkerboard_world(*, users: int = 60, items: int = 40, seed: int = 0) -> Split:
-    """Users click items of their own parity: of those, a quarter each tests and validates (at least one), half trains."""
+    """Users click items of their own parity: of those, a quarter tests and a quarter validates, at least one each."""
     rng = np.random.default_rng(seed)
     parts: dict[str, list[tuple[int, int]]] = {"train": [], "valid": [], "test": []}
     for user in range(users):

@@ -3,12 +3,12 @@
 Knows how to draw items with texts and users with clicks from a seed, and how to write them as two CSV files. Does not
 know any model, and puts nothing into a text that depends on a click.
 
-The world. Items hang from the kinds (leaves) of `planted_words.TREE`; each also serves a purpose that no category names,
-only two phrases of its description. A user's taste is a place in the tree, spread more or less widely: so much for one kind,
-so much for its category, its department, the whole shop; some users have a second place, mostly near the first. A user
-also leans towards one purpose. Within a kind, popular items and items of the favoured purpose get more clicks. As in real
-shops some category paths are cut short or wrong, some descriptions are missing, brands overlap, and ratings are mostly
-but not always good.
+The world. Items hang from the kinds (leaves) of `planted_words.TREE`; each also serves a purpose that no category
+names, only two phrases of its description. A user's taste is a place in the tree, spread more or less widely: so much
+for one kind, so much for its category, its department, the whole shop; some users have a second place, mostly near the
+first. A user also leans towards one purpose. Within a kind, popular items and items of the favoured purpose get more
+clicks. As in real shops some category paths are cut short or wrong, some descriptions are missing, brands overlap, and
+ratings are mostly but not always good.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _second(kinds: Kinds, first: int, rng: np.random.Generator) -> int:
 
 
 def _around(kinds: Kinds, place: Rows, spread: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(users, kinds): ``spread`` (users, 4) over the kind ``place`` (users,), its category, its department, the shop."""
+    """(users, kinds): ``spread`` (users, 4) over the kind ``place`` (users,) and all above it."""
     found = np.full((len(place), len(kinds.names)), 1.0 / len(kinds.names)) * spread[:, 3:]
     for column, above in enumerate((np.arange(len(kinds.names)), kinds.category, kinds.department)):
         inside = above[place][:, None] == above
@@ -175,7 +175,9 @@ def _drawn(chance: npt.NDArray[np.float64], config: ShopConfig, rng: np.random.G
 
 def _events(pairs: Rows, config: ShopConfig, rng: np.random.Generator) -> pl.DataFrame:
     """Ratings, and times in which a user's clicks come as a few visits."""
-    rating = np.where(rng.random(len(pairs)) < config.disliked, rng.integers(1, 4, len(pairs)), rng.integers(4, 6, len(pairs)))
+    rating = np.where(
+        rng.random(len(pairs)) < config.disliked, rng.integers(1, 4, len(pairs)), rng.integers(4, 6, len(pairs))
+    )
     joined = rng.integers(0, SPAN_S // 2, size=config.users)
     gap = rng.exponential(SPAN_S / 4, size=len(pairs)).astype(np.int64)
     time = FIRST_SECOND + np.minimum(joined[pairs[:, 0]] + gap, SPAN_S)

@@ -1,0 +1,155 @@
+"""Each command on a small workspace: what it prints, what it leaves, and that it is not done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.cli.conftest import TINY, Command
+
+from hyperllm.data.split import Split
+from hyperllm.evaluation.ledger import recorded
+from hyperllm.serving.recommender import Recommender
+
+
+def _users(work: Path, count: int) -> list[str]:
+    return list(Split.load(work / "split").users.ids[:count])
+
+
+def test_prepare_prints_counts_and_what_each_filter_dropped(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
+    words = ("prepare", tmp_path / "w", "--interactions", raw / "clicks.csv", "--items", raw / "items.csv")
+    ended = hyperllm(*words)
+    assert ended.code == 0
+    for told in ("users", "items", "density", "rating >= 4", "5-core", "train / valid / test"):
+        assert told in ended.out
+    assert "nothing to do" in hyperllm(*words).out
+
+
+def test_stages_are_found_done(hyperllm: Command, finished: Path) -> None:
+    assert "found done" in hyperllm("extract", finished).out
+    assert "found done" in hyperllm("embed", finished, "--encoder", "hash").out
+    assert "already trained" in hyperllm("train", finished, "--framework", "base", *TINY).out
+
+
+def test_train_tells_its_phases(hyperllm: Command, work: Path) -> None:
+    ended = hyperllm("train", work, *TINY, "--set", "meta_epochs=1", "--run", "again", "--json")
+    assert set(ended.document["phases"]) == {"phase 1", "phase 2"}
+    assert ended.document["skipped"] is False
+    assert ended.document["tags"] == "keywords"
+    assert ended.document["semantics"] == "hash"
+
+
+@pytest.mark.parametrize("variant", ["structural", "semantic", "only-semantic", "no-meta", "no-contrast"])
+def test_every_variant_trains(hyperllm: Command, work: Path, variant: str) -> None:
+    tiny = ("--set", "epochs=1", "--set", "dim=4", "--set", "batch_size=1024", "--set", "meta_epochs=1")
+    ended = hyperllm("train", work, "--variant", variant, *tiny)
+    assert ended.code == 0, ended.err
+    assert (work / "runs" / f"hyperllm-{variant}" / "model").is_dir()
+
+
+def test_evaluate_json_has_what_the_contract_names(hyperllm: Command, work: Path) -> None:
+    document = hyperllm("evaluate", work, "base", "--json").document
+    assert {"run": "base", "part": "test", "mask": "train"}.items() <= document.items()
+    assert {"recall@10", "recall@20", "ndcg@10", "ndcg@20"} <= set(document["metrics"])
+    assert document["users"] == len(set(Split.load(work / "split").test.user))
+
+
+def test_evaluate_records_each_look_at_the_test_part_and_none_at_validation(hyperllm: Command, work: Path) -> None:
+    before = len(recorded(work))
+    hyperllm("evaluate", work, "base", "--part", "valid")
+    assert len(recorded(work)) == before
+    hyperllm("evaluate", work, "base")
+    assert len(recorded(work)) == before + 1
+
+
+def test_evaluate_groups_and_cutoffs(hyperllm: Command, work: Path) -> None:
+    document = hyperllm(
+        "evaluate", work, "base", "--k", "3,7", "--groups", "4", "--mask", "train+valid", "--json"
+    ).document
+    assert len(document["groups"]) == 4
+    assert sum(group["users"] for group in document["groups"]) == document["users"]
+    assert {"recall@3", "recall@7"} <= set(document["metrics"])
+
+
+def test_compare_as_text_and_latex(hyperllm: Command, work: Path) -> None:
+    text = hyperllm("compare", work, "hyperllm", "base", "popularity").out
+    assert "95 % interval" in text
+    assert text.count("popularity") >= 4
+    assert r"\begin{tabular}" in hyperllm("compare", work, "hyperllm", "base", "--latex").out
+
+
+def test_recommend_some_users(hyperllm: Command, finished: Path) -> None:
+    first, second = _users(finished, 2)
+    rows = hyperllm("recommend", finished, "hyperllm", "--users", f"{first}, {second}", "--k", "4", "--json").document
+    assert [(row["user_id"], row["rank"]) for row in rows] == [(u, r) for u in (first, second) for r in (1, 2, 3, 4)]
+    assert all("reasons" not in row for row in rows)
+    told = hyperllm("recommend", finished, "hyperllm", "--users", first, "--k", "2", "--explain", "--json").document
+    assert all(row["reasons"]["nearest"] for row in told)
+
+
+def test_recommend_all_users_to_a_file(hyperllm: Command, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    assert hyperllm("recommend", finished, "base", "--all", "--out", out, "--k", "3").code == 0
+    assert len(pl.read_parquet(out)) == 3 * len(Split.load(finished / "split").users)
+
+
+def test_similar_leaves_the_item_itself_out(hyperllm: Command, finished: Path) -> None:
+    item = Split.load(finished / "split").items.ids[0]
+    rows = hyperllm("similar", finished, "hyperllm", "--items", item, "--k", "5", "--json").document
+    assert len(rows) == 5
+    assert item not in [row["item_id"] for row in rows]
+
+
+def test_export_is_a_model_that_recommends_the_same(hyperllm: Command, finished: Path, tmp_path: Path) -> None:
+    assert hyperllm("export", finished, "hyperllm", tmp_path / "out").code == 0
+    user = _users(finished, 1)
+    theirs = Recommender.load(finished / "runs" / "hyperllm").recommend(user, 5)
+    assert Recommender.load(tmp_path / "out").recommend(user, 5).documents() == theirs.documents()
+
+
+def test_data_list_names_the_sets(hyperllm: Command) -> None:
+    ended = hyperllm("data", "list")
+    assert ended.code == 0
+    assert "movielens" in ended.out.lower()
+
+
+def test_run_does_all_stages_of_a_file(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(
+        f'[prepare]\ninteractions = "{raw}/clicks.csv"\nitems = "{raw}/items.csv"\ncore = 3\n'
+        '[[train]]\nbaseline = "popularity"\n[evaluate]\n'
+    )
+    ended = hyperllm("run", file, "--workspace", tmp_path / "w")
+    assert ended.code == 0, ended.err
+    assert "popularity test: recall@10" in ended.out
+    assert hyperllm("run", file).code == 2  # no workspace named
+
+
+def test_doctor_ends_with_1_where_something_is_broken(hyperllm: Command, work: Path) -> None:
+    assert hyperllm("doctor", work).code == 0
+    (work / "dataset" / "items.parquet").write_bytes(b"")
+    ended = hyperllm("doctor", work)
+    assert ended.code == 1
+    assert "corrupt" in ended.out
+    assert hyperllm("doctor", work, "--json").document["healthy"] is False
+
+
+def test_demo_prints_tables_suggestions_the_report_and_what_comes_next(
+    hyperllm: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hyperllm.data.sources.planted import ShopConfig
+    from hyperllm.experiments import demo as module
+
+    settings = {name: {**given, "epochs": 1, "dim": 4} for name, given in module.SETTINGS.items()}
+    monkeypatch.setattr(module, "SETTINGS", settings)
+    monkeypatch.setattr(module, "ShopConfig", lambda seed: ShopConfig(users=200, items=120, clicks=12, seed=seed))
+    out = tmp_path / "a shop"
+    ended = hyperllm("demo", "--out", out, "--encoder", "hash", "--seed", "2")
+    assert ended.code == 0, ended.err
+    for told in ("hyperllm", "base", "ease", "popularity", "95 % interval", "suggestions for user", "report.html"):
+        assert told in ended.out
+    assert f"hyperllm recommend '{out}' hyperllm --users" in ended.out
+    assert (out / "report.html").is_file()
+    document = hyperllm("demo", "--out", out, "--encoder", "hash", "--seed", "2", "--json").document
+    assert len(document["recommendations"]) == 5
