@@ -10,7 +10,7 @@ from hyperllm.backbones import HGCF
 from hyperllm.config import build, document, parse_assignments
 from hyperllm.errors import ConfigError
 from hyperllm.frameworks import BaseConfig, HyperLLMConfig
-from hyperllm.frameworks.config import HYPERLLM_COMPAT
+from hyperllm.frameworks.config import COMPAT
 from hyperllm.training.loop import FitConfig
 
 ALL = (HGCF.config_class, HyperLLMConfig, FitConfig)
@@ -83,7 +83,7 @@ def test_the_document_of_all_configs_is_flat_json_and_builds_them_again() -> Non
 
 
 def test_what_compat_sets_is_legal_and_follows_the_published_code() -> None:
-    _, config, _ = build(ALL, HYPERLLM_COMPAT)
+    _, config, _ = build(ALL, COMPAT["hyperllm"])
     assert (config.dim, config.parametrisation, config.meta_optimizer) == (49, "manifold", "sgd")
 
 

@@ -26,7 +26,7 @@ from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.experiments import quick
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
-from hyperllm.frameworks.config import HYPERLLM_COMPAT, HyperLLMConfig
+from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
 from hyperllm.llm.encoder import ENCODERS
 from hyperllm.serving.recommender import Recommender
 from hyperllm.training.loop import FitConfig
@@ -244,7 +244,7 @@ def test_settings_table_is_the_config(name: str) -> None:
 
 
 def test_protocol_names_what_compat_sets() -> None:
-    for key in HYPERLLM_COMPAT:
+    for key in COMPAT["hyperllm"]:
         assert f"`{key}" in TEXTS["docs/protocol.md"], f"docs/protocol.md does not say that compat sets {key!r}"
 
 

@@ -17,7 +17,7 @@ from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.evaluation.evaluate import evaluate
 from hyperllm.frameworks import HyperLLMConfig, Trained, train_hyperllm
-from hyperllm.frameworks.config import HYPERLLM_COMPAT
+from hyperllm.frameworks.config import COMPAT
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
@@ -97,6 +97,6 @@ def test_one_epoch_of_phase_2_as_published_gives_the_published_epochs_numbers(
     beauty: Beauty,
 ) -> None:
     """The first phase-2 epoch, in the published code's order of batches but another random state."""
-    config, limits = build((HyperLLMConfig, FitConfig), {**HYPERLLM_COMPAT, "epochs": 1})
+    config, limits = build((HyperLLMConfig, FitConfig), {**COMPAT["hyperllm"], "epochs": 1})
     trained = train_hyperllm(beauty.split, tags=beauty.tags, phase1=beauty.vectors, config=config, fit_config=limits)
     np.testing.assert_allclose(measured(beauty.split, trained, "test"), (0.1036, 0.1540, 0.0569, 0.0701), atol=2e-3)

@@ -100,11 +100,11 @@ def test_the_terms_of_equation_15_are_the_backbones_and_the_contrast() -> None:
     assert framework.tags is not None
     items = framework.features()[framework.world.users :]
     ours = framework.encode().points[framework.world.users :]
-    other = framework.tags.encode(HGCF(), items, train=True).points[framework.tags.graph.left :]
+    other = framework.tags.encode(HGCF(), items, epoch=1).points[framework.tags.graph.left :]
     torch.testing.assert_close(
         terms["contrast"], 0.3 * contrastive_plain(ours, other, temperature=0.7), rtol=1e-4, atol=0
     )
-    expected = HGCF().losses(framework.tags.encode(HGCF(), items, train=True), batch.tag, margin=0.9)["rank"]  # type: ignore[arg-type]
+    expected = HGCF().losses(framework.tags.encode(HGCF(), items, epoch=1), batch.tag, margin=0.9)["rank"]  # type: ignore[arg-type]
     torch.testing.assert_close(terms["tag_rank"], expected)
 
 

@@ -23,10 +23,10 @@ from hyperllm.data.prepare import load_catalog
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, choose
-from hyperllm.experiments.presets import PRESETS
+from hyperllm.experiments.presets import PRESETS, Preset
 from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
 from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
-from hyperllm.frameworks.config import COMPAT, HYPERLLM_COMPAT
+from hyperllm.frameworks.config import COMPAT
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
@@ -208,15 +208,14 @@ class _Plan:
 
 def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     preset = choose(request.preset, PRESETS, what="preset")
-    framework = request.framework or str(preset.get("framework", "hyperllm"))
-    backbone = request.backbone or str(preset.get("backbone", "hgcf"))
+    framework = request.framework or preset.framework
+    backbone = request.backbone or preset.backbone
     backbone_class = choose(backbone, BACKBONES, what="backbone")
     config_class = choose(framework, FRAMEWORKS, what="framework")
     if request.variant is not None and not issubclass(config_class, HyperLLMConfig):
         raise ConfigError(f"--variant {request.variant} belongs to the framework hyperllm, not to {framework!r}")
     classes = (backbone_class.config_class, config_class, FitConfig)
-    settings = _settings(request, {name for cls in classes for name in cls.__dataclass_fields__})
-    backbone_config, framework_config, fit_config = build(classes, settings)
+    backbone_config, framework_config, fit_config = build(classes, _settings(request, preset, framework))
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
     if request.phase1 is not None and not request.phase1.is_file():
         raise ConfigError(f"--phase1 {str(request.phase1)!r} is not a file")
@@ -236,11 +235,11 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     )
 
 
-def _settings(request: TrainRequest, known: set[str]) -> dict[str, Any]:
-    """Preset, then ``--compat``, then ``--variant``, then ``--set``; the first two only where the run has the key."""
-    quirks = HYPERLLM_COMPAT if "variant" in known else COMPAT
-    given = {**PRESETS[request.preset], **(quirks if request.compat else {})}
-    settings = {key: value for key, value in given.items() if key in known}
+def _settings(request: TrainRequest, preset: Preset, framework: str) -> dict[str, Any]:
+    """The preset's, then those of ``--compat``, ``--variant`` and ``--set``; the later wins."""
+    settings: dict[str, Any] = dict(preset.settings.get(framework, {}))
+    if request.compat:
+        settings |= COMPAT.get(framework, {})
     if request.variant is not None:
         settings["variant"] = request.variant
     return {**settings, **request.settings}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hyperllm.backbones.base import Backbone, Encoded
+from hyperllm.errors import DataError
 from hyperllm.evaluation.metrics import METRICS
 from hyperllm.frameworks.config import BaseConfig
 from hyperllm.frameworks.inputs import NodeTable, uniform_start
@@ -32,8 +33,9 @@ CUTOFFS = (10, 20)
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's work: user–item triplets, tag triplets where there is a tag branch, rows of Eq. 16 to sum."""
+    """One step's work in a 1-based epoch: user–item triplets, tag triplets where there are tags, rows of Eq. 16."""
 
+    epoch: int
     user_item: Triplets
     tag: Triplets | None = None
     anchors: Tensor | None = None
@@ -52,6 +54,8 @@ class Framework(nn.Module):
         pairs = PositivePairs(world.train, world.items, 0, world.users)
         self.steps = math.ceil(len(pairs) / config.batch_size)
         self._sampler: TripletSampler = TripletSampler(pairs, negatives=config.negatives)
+        if not len(self._sampler):
+            raise DataError("every user has every item: there is nothing to rank against")
         if config.compat:
             self.steps = len(pairs) // config.batch_size + 1
             self._sampler = CompatSampler(
@@ -67,28 +71,28 @@ class Framework(nn.Module):
         """Tangent vectors (n, d) of all users, then all items."""
         raise NotImplementedError
 
-    def extra_losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
-        """Named, weighted terms beside the backbone's own."""
-        del encoded, batch
+    def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+        """Named, weighted terms beside the backbone's own; ``x`` are the features that were encoded."""
+        del x, encoded, batch
         return {}
 
-    def encode(self) -> Encoded:
-        """The backbone's view of the current features."""
-        rng = self.streams.torch("views", 0) if self.training else None
-        return self.backbone(self.features(), self.world.graph, train=self.training, rng=rng)
-
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """All terms of one step."""
-        encoded = self.encode()
+        """All terms of one step; a backbone that drops edges drops the same ones all through an epoch."""
+        x = self.features()
+        encoded = self.backbone(x, self.world.graph, train=True, rng=self.streams.torch("views", batch.epoch))
         terms = self.backbone.losses(encoded, batch.user_item, margin=self.margin)
-        return {**terms, **self.extra_losses(encoded, batch)}
+        return {**terms, **self.extra_losses(x, encoded, batch)}
+
+    @torch.no_grad()
+    def encode(self) -> Encoded:
+        """The finished view of the current features."""
+        return self.backbone(self.features(), self.world.graph)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The epoch's batches, on the device."""
         for triplets in epoch_of(self._sampler, epoch, self.steps, self.streams, "user-item"):
-            yield Batch(triplets.to(self.world.device))
+            yield Batch(epoch, triplets.to(self.world.device))
 
-    @torch.no_grad()
     def points(self) -> tuple[Tensor, Tensor]:
         """Final points of users (u, d+1) and items (i, d+1)."""
         points = self.encode().points
@@ -96,9 +100,7 @@ class Framework(nn.Module):
 
     def validate(self) -> dict[str, float]:
         """Recall and NDCG at 10 and 20 on the validation pairs, training items masked; also the saturated share."""
-        self.eval()
-        with torch.no_grad():
-            encoded = self.encode()
+        encoded = self.encode()
         users, items = encoded.points[: self.world.users], encoded.points[self.world.users :]
         top = ranking.topk(users, items, min(max(CUTOFFS), len(items)), seen=self._seen).cpu().numpy()
         return {**held_out_metrics(top, self.world), "saturated": float(encoded.saturated)}

@@ -28,7 +28,7 @@ class BaseConfig:
     """Of SGD; ignored by adam."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Rule for the node tables."""
-    parametrisation: Literal["tangent", "manifold"] = "tangent"
+    parametrisation: Literal["tangent", "manifold"] = "manifold"
     """Tables as tangent vectors with the plain rule, or as points with the Riemannian rule."""
     batch_size: PositiveInt = 4096
     """User–item pairs a step."""
@@ -100,19 +100,21 @@ class HyperLLMConfig(BaseConfig):
         return self.uses_tags and self.variant != "no-contrast" and self.contrast_weight > 0
 
 
-COMPAT: dict[str, object] = {"compat": True, "dim": 49, "parametrisation": "manifold", "average": 0.0}
-"""What ``--compat`` sets in a base run."""
+_QUIRKS: dict[str, object] = {"compat": True, "dim": 49, "parametrisation": "manifold", "average": 0.0}
 
-HYPERLLM_COMPAT: dict[str, object] = {
-    **COMPAT,
-    "margin": 1.6,
-    "text_dim": None,
-    "meta_optimizer": "sgd",
-    "meta_learning_rate": 1e-3,
-    "meta_epochs": 500,
-    "meta_patience": 50,
-    "contrast_anchors": None,
-    "user_radius": None,
-    "item_radius": None,
+COMPAT: dict[str, dict[str, object]] = {
+    "base": _QUIRKS,
+    "hyperllm": {
+        **_QUIRKS,
+        "margin": 1.6,
+        "text_dim": None,
+        "meta_optimizer": "sgd",
+        "meta_learning_rate": 1e-3,
+        "meta_epochs": 500,
+        "meta_patience": 50,
+        "contrast_anchors": None,
+        "user_radius": None,
+        "item_radius": None,
+    },
 }
-"""What ``--compat`` sets in a HyperLLM run."""
+"""What ``--compat`` sets in a run of each framework."""

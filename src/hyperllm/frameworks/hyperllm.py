@@ -122,7 +122,7 @@ class Integration(Framework):
         device = self.world.device
         rng = self.streams.numpy("anchors", epoch)
         for batch, tag in zip(super().batches(epoch), self.tags.batches(epoch), strict=True):
-            yield Batch(batch.user_item, tag.to(device), self._anchors(rng))
+            yield Batch(epoch, batch.user_item, tag.to(device), self._anchors(rng))
 
     def _anchors(self, rng: np.random.Generator) -> Tensor | None:
         wanted = self.hyper.contrast_anchors
@@ -130,12 +130,11 @@ class Integration(Framework):
             return None
         return torch.from_numpy(rng.choice(self.world.items, wanted, replace=False)).to(self.world.device)
 
-    def extra_losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+    def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """L_tag and w·L_cl.  # Eq. 15"""
         if self.tags is None or batch.tag is None:
             return {}
-        items = self.features()[self.world.users :]
-        other = self.tags.encode(self.backbone, items, train=self.training)
+        other = self.tags.encode(self.backbone, x[self.world.users :], epoch=batch.epoch)
         terms = self.backbone.losses(other, batch.tag, margin=self.hyper.tag_margin)
         terms = {f"tag_{name}": value for name, value in terms.items()}
         if self.hyper.uses_contrast:
@@ -165,10 +164,10 @@ class TagBranch(nn.Module):
         self.nodes = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
         self.samplers = tag_samplers(tags, config, streams, steps)
 
-    def encode(self, backbone: Backbone, items: Tensor, *, train: bool) -> Encoded:
+    def encode(self, backbone: Backbone, items: Tensor, *, epoch: int) -> Encoded:
         """h_t and h′_i: the same backbone on the tag graph.  # Eq. 14"""
-        rng = self.streams.torch("tag views", 0) if train else None
-        return backbone(torch.cat([self.nodes(), items]), self.graph, train=train, rng=rng)
+        rng = self.streams.torch("tag views", epoch)
+        return backbone(torch.cat([self.nodes(), items]), self.graph, train=True, rng=rng)
 
     def batches(self, epoch: int) -> Iterator[Triplets]:
         """Tag–item and tag–tag triplets together; anchors are tags."""
@@ -184,23 +183,23 @@ def tag_samplers(tags: TagGraph, config: HyperLLMConfig, streams: Streams, steps
     edges = tags.tag_edges[tags.tag_edges[:, 0] != tags.tag_edges[:, 1]]
     both = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     tag_tags = PositivePairs(both, count, exclude_anchor=not config.compat)
-    samplers: dict[str, TripletSampler] = {}
-    if config.compat:
-        items_a_step, tags_a_step = (math.ceil(n / steps) for n in (2 * len(tag_items), len(both)))
-        samplers["tag-item"] = CompatSampler(
-            tag_items, batch_size=items_a_step, streams=streams, name="tag-item", negatives=config.negatives
+    plain = {"tag-item": tag_items, "tag-tag": tag_tags}
+    samplers = {name: TripletSampler(pairs, negatives=config.negatives) for name, pairs in plain.items()}
+    useful = {name: sampler for name, sampler in samplers.items() if len(sampler)}
+    if not useful:
+        raise DataError("the tags tell no items apart: every tag is on every item; use --variant semantic")
+    if not config.compat:
+        return useful
+    seen = {"tag-item": 2 * len(tag_items), "tag-tag": len(both)}
+    served = {"tag-item": None, "tag-tag": half_of_nonzeros(edges)}
+    return {
+        name: CompatSampler(
+            plain[name],
+            batch_size=math.ceil(seen[name] / steps),
+            streams=streams,
+            name=name,
+            anchored=served[name],
+            negatives=config.negatives,
         )
-        if len(both):
-            samplers["tag-tag"] = CompatSampler(
-                tag_tags,
-                batch_size=tags_a_step,
-                streams=streams,
-                name="tag-tag",
-                anchored=half_of_nonzeros(edges),
-                negatives=config.negatives,
-            )
-        return samplers
-    samplers["tag-item"] = TripletSampler(tag_items, negatives=config.negatives)
-    if len(both):
-        samplers["tag-tag"] = TripletSampler(tag_tags, negatives=config.negatives)
-    return samplers
+        for name in useful
+    }

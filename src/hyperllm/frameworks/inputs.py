@@ -32,10 +32,15 @@ class NodeTable(nn.Module):
 class SemanticInputs(nn.Module):
     """Experts over text vectors (n, d₁); the vectors themselves train only when asked."""
 
+    vectors: Tensor
+
     def __init__(self, experts: MixtureOfExperts, vectors: Tensor, *, trainable: bool = False) -> None:
         super().__init__()
         self.experts = experts
-        self.vectors = nn.Parameter(vectors.clone(), requires_grad=trainable)
+        if trainable:
+            self.vectors = nn.Parameter(vectors.clone())
+        else:  # made again from the text vectors, so checkpoints need not hold it
+            self.register_buffer("vectors", vectors, persistent=False)
 
     def forward(self) -> Tensor:
         """Tangent vectors (n, d)."""

@@ -15,7 +15,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from hyperllm.errors import DataError
 from hyperllm.graph import Triplets
 from hyperllm.ids import Rows
 
@@ -40,7 +39,7 @@ class PositivePairs:
 
 
 class TripletSampler:
-    """Draws one epoch of triplets at a time."""
+    """Draws one epoch of triplets at a time; its length is 0 where every anchor is linked to every candidate."""
 
     def __init__(self, positives: PositivePairs, *, negatives: int = 1) -> None:
         self.positives = positives
@@ -54,8 +53,6 @@ class TripletSampler:
         self._count = np.bincount(owner, minlength=int(taken[:, 0].max(initial=-1)) + 1)
         usable = self._count[positives.pairs[:, 0]] < positives.pool
         self.pairs = positives.pairs[usable]
-        if len(positives.pairs) and not len(self.pairs):
-            raise DataError("every anchor is linked to every candidate: there is nothing to rank against")
         crowded = np.flatnonzero(2 * self._count > positives.pool)
         self._complement = {int(a): self._free(int(a)) for a in crowded if self._count[a] < positives.pool}
 
