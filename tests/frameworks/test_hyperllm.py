@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from hyperllm.backbones import HGCF
+from hyperllm.data.interactions import Pairs
+from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import DataError
-from hyperllm.frameworks import HyperLLMConfig, Integration, SemanticExtraction
+from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration, SemanticExtraction
 from hyperllm.frameworks.hyperllm import tag_samplers
 from hyperllm.frameworks.world import World
+from hyperllm.ids import Vocabulary
 from hyperllm.losses.contrastive import contrastive_plain
 from hyperllm.testing import largest_tensor, tree_world
 from hyperllm.training.streams import Streams
@@ -157,3 +160,29 @@ def test_a_step_never_holds_an_item_by_item_matrix(monkeypatch: pytest.MonkeyPat
     with largest_tensor() as largest:
         sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
     assert largest.numel < place.items**2 / 8
+
+
+def test_tags_that_tell_no_items_apart_are_refused_and_a_useless_half_is_left_out() -> None:
+    tags = PLANTED.tags
+    items = len(tags.items)
+    everywhere = np.stack([np.repeat([0, 1], items), np.tile(np.arange(items), 2)], axis=1)
+    blunt = replace(
+        tags,
+        tags=Vocabulary(("a", "b")),
+        names=("a", "b"),
+        level=np.array([1, 2]),
+        tag_items=everywhere,
+        tag_edges=np.array([[0, 1]]),
+    )
+    with pytest.raises(DataError, match="tell no items apart"):
+        tag_samplers(blunt, config(), Streams(0), steps=2)
+    half = replace(blunt, tag_items=everywhere[:-1])
+    assert set(tag_samplers(half, config(), Streams(0), steps=2)) == {"tag-item"}
+
+
+def test_users_who_have_everything_are_refused() -> None:
+    everything = np.stack(np.meshgrid(np.arange(2), np.arange(3)), axis=-1).reshape(-1, 2)
+    pairs = Pairs(everything[:, 0], everything[:, 1])
+    split = Split(Vocabulary(("u", "v")), Vocabulary(("x", "y", "z")), pairs, pairs, pairs)
+    with pytest.raises(DataError, match="nothing to rank against"):
+        Base(World.of(split), HGCF(), BaseConfig(dim=2))

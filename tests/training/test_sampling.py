@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperllm.errors import DataError
 from hyperllm.graph import Triplets
 from hyperllm.training.sampling import PositivePairs, TripletSampler, batches, join
 

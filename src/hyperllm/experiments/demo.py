@@ -43,6 +43,7 @@ REGULARISATIONS = (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 COMMON: dict[str, Any] = {
     "batch_size": 1024,
     "optimizer": "adam",
+    "parametrisation": "tangent",
     "weight_decay": 1e-5,
     "epochs": 100,
     "patience": 15,
