@@ -98,6 +98,7 @@ def writing(
     ``facts`` is read at the end, so the body may fill it. With ``keep_partial`` the working folder survives an
     exception and is handed out again next time: that is how long work resumes.
     """
+    _require_ours(folder, kind)
     work = partial(folder)
     if work.exists() and not keep_partial:
         shutil.rmtree(work)
@@ -128,6 +129,15 @@ def writing(
     work.rename(folder)
     if old.exists():
         shutil.rmtree(old)
+
+
+def _require_ours(folder: Path, kind: str) -> None:
+    """An artifact of another kind is never replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise WrongKind(f"{str(folder)!r} is a file; a {kind} is a folder. Choose another name.")
+    there = peek(folder)
+    if there is not None and there.kind != kind:
+        raise WrongKind(f"{str(folder)!r} holds a {there.kind}; a {kind} would replace it. Choose another folder.")
 
 
 def write_json(path: Path, value: Any) -> None:

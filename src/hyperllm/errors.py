@@ -84,7 +84,7 @@ class TrainingDiverged(HyperLLMError):
     def __init__(self, epoch: int, term: str) -> None:
         super().__init__(
             f"training diverged in epoch {epoch}: the term {term!r} is no longer a finite number. "
-            "Lower learning_rate, or start from smaller vectors (init_radius)."
+            "Lower learning_rate, or start from smaller vectors (init_scale, user_radius, item_radius)."
         )
         self.epoch = epoch
         self.term = term

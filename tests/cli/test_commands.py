@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from tests.cli.conftest import TINY, Command
 
+from hyperllm.cli import main
 from hyperllm.data.split import Split
 from hyperllm.evaluation.ledger import recorded
 from hyperllm.serving.recommender import Recommender
@@ -153,3 +154,13 @@ def test_demo_prints_tables_suggestions_the_report_and_what_comes_next(
     assert (out / "report.html").is_file()
     document = hyperllm("demo", "--out", out, "--encoder", "hash", "--seed", "2", "--json").document
     assert len(document["recommendations"]) == 5
+
+
+def test_export_never_replaces_what_is_not_an_export(finished: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("years of work")
+    for target, code in ((precious, 2), (finished / "split", 1), (finished, 2)):
+        assert main(["export", str(finished), "popularity", str(target)]) == code
+    assert (precious / "thesis.tex").read_text() == "years of work"
+    Split.load(finished / "split")

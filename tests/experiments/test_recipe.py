@@ -59,7 +59,7 @@ def test_all_stages_run_and_a_second_time_find_themselves_done(recipe: Path) -> 
     run(Recipe.read(recipe), say=said.append)
     work = recipe.parent / "work"
     assert {"popularity", "base"} == {p.name for p in (work / "runs").iterdir()}
-    best = pl.read_parquet(work / "best.parquet")
+    best = pl.read_parquet(recipe.parent / "best.parquet")
     assert best.group_by("user_id").len()["len"].max() == 3
     assert any(line.startswith("base test: ") and "recall@5" in line for line in said)
     assert len(recorded(work)) >= 2

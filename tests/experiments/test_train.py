@@ -15,11 +15,14 @@ from safetensors.torch import load_file
 
 from hyperllm import artifacts
 from hyperllm.data.catalog import SCHEMA, Catalog
+from hyperllm.data.interactions import Pairs
 from hyperllm.data.prepare import prepare
 from hyperllm.data.sources.raw import RawData
+from hyperllm.data.split import Split
 from hyperllm.errors import ConfigError, DataError, HyperLLMError, Incomplete
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.experiments.workspace import Workspace
 from hyperllm.serving.model import ScoreModel
 from hyperllm.testing import PlantedWorld, tree_world
 
@@ -44,7 +47,8 @@ def request(**more: Any) -> TrainRequest:
 
 
 def add_semantics(folder: Path, world: PlantedWorld) -> None:
-    world.semantics.save(folder / "semantics" / "text", config={}, inputs={})
+    inputs = {"split": Workspace.opened(folder).fingerprint("split")}
+    world.semantics.save(folder / "semantics" / "text", config={}, inputs=inputs)
 
 
 @pytest.fixture
@@ -226,8 +230,8 @@ def test_compat_repeats_the_published_settings_and_set_still_wins(shop: Path) ->
         ({"framework": "bass"}, "unknown framework 'bass'.*Did you mean 'base'"),
         ({"backbone": "hgfc"}, "unknown backbone 'hgfc'.*Did you mean 'hgcf'"),
         ({"preset": "papers"}, "unknown preset"),
-        ({"tags": "mine"}, "no tags set 'mine'"),
-        ({"semantics": "mine"}, "no semantics set 'mine'"),
+        ({"tags": "mine"}, "no set 'mine' in tags"),
+        ({"semantics": "mine"}, "no set 'mine' in semantics"),
         ({"phase1": Path("absent.npz")}, "not a file"),
         ({"run": "../outside"}, "plain word"),
         ({"run": ".hidden"}, "plain word"),
@@ -244,7 +248,7 @@ def test_a_wrong_device_or_baseline_is_refused(shop: Path) -> None:
         train(shop, TrainRequest(device="tpu", settings=SETTINGS))
     with pytest.raises(ConfigError, match="unknown baseline"):
         train(shop, TrainRequest(baseline="popular"))
-    with pytest.raises(ConfigError, match="takes no --framework"):
+    with pytest.raises(ConfigError, match="--framework has no use beside --baseline"):
         train(shop, TrainRequest(baseline="popularity", framework="base"))
 
 
@@ -271,3 +275,26 @@ def test_a_run_is_evaluated_and_compared_by_name(shop: Path) -> None:
         evaluate_run(shop, "bass")
     with pytest.raises(ConfigError, match="two different runs"):
         compare_runs(shop, ["base", "base"])
+
+
+def test_a_finished_run_of_other_settings_is_kept_aside(shop: Path) -> None:
+    first = train(shop, request(framework="base", run="twice"))
+    again = train(shop, request(framework="base", run="twice", settings={"margin": "0.5"}))
+    assert (first.aside, again.aside) == (None, "twice.1")
+    margins = [artifacts.read(shop / "runs" / name, "run").config["margin"] for name in ("twice.1", "twice")]
+    assert margins[1] == 0.5
+    assert margins[0] != 0.5
+
+
+def test_vectors_and_evaluations_of_another_split_are_not_used(shop: Path) -> None:
+    train(shop, request(framework="base", run="old"))
+    evaluate_run(shop, "old")
+    split = Split.load(shop / "split")
+    other = replace(split, train=Pairs(split.train.user[:-1], split.train.item[:-1]))
+    manifest = artifacts.read(shop / "split", "split")
+    other.save(shop / "split", config=manifest.config, inputs=manifest.inputs)
+    with pytest.raises(ConfigError, match="made from another split"):
+        train(shop, request())
+    train(shop, request(framework="base", run="new"))
+    with pytest.raises(DataError):
+        compare_runs(shop, ["new", "old"])

@@ -152,7 +152,7 @@ def test_which_tag_set_is_read(workspace, listening):
     assert listening.read[-6].endswith("Tags: Imported.")
     embed(workspace, tags="scripted")
     assert "Imported" not in listening.read[-6]
-    with pytest.raises(ConfigError, match="no tag set 'nope'; there are"):
+    with pytest.raises(ConfigError, match="no set 'nope' in tags/; there are"):
         embed(workspace, tags="nope")
 
 
@@ -224,7 +224,7 @@ def test_a_wrong_request_fails_before_a_model_is_fetched(workspace, monkeypatch)
         raise AssertionError("a model was fetched")
 
     monkeypatch.setattr(room, "make_encoder", unexpected)
-    with pytest.raises(ConfigError, match="no tag set"):
+    with pytest.raises(ConfigError, match="no set"):
         embed(workspace, tags="nope")
 
 

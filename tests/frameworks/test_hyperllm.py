@@ -38,12 +38,12 @@ def integration(**more: Any) -> Integration:
 
 
 def test_the_tag_graph_has_tags_left_items_right_and_weighted_edges() -> None:
-    for weight, compat in ((1.0, False), (3.0, False), (2.0, True)):
-        branch = integration(tag_edge_weight=weight, compat=compat).tags
+    for weight in (1.0, 2.0, 3.0):
+        branch = integration(tag_edge_weight=weight).tags
         assert branch is not None
         a, b = PLANTED.tags.tag_edges[0]
         row = branch.graph.operator.to_dense()[a]
-        assert row[b] / row[a] == pytest.approx(2.0 if compat else weight)
+        assert row[b] / row[a] == pytest.approx(weight)
         tag, item = PLANTED.tags.tag_items[0]
         row = branch.graph.operator.to_dense()[tag]
         assert row[len(PLANTED.tags.tags) + item] / row[tag] == pytest.approx(1.0)

@@ -55,6 +55,15 @@ def prepare(
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         raise ConfigError(f"prepare needs exactly one of {', '.join(options)}; found {' and '.join(given) or 'none'}")
+    filters = {"--min-rating": min_rating, "--core": core != 5, "--split": split != "per-user"}
+    filters |= {"--duplicates": duplicates != "first", "--seed": seed}
+    events = {"--user-column": user_column, "--item-column": item_column, "--rating-column": rating_column}
+    texts = {"--time-column": time_column, "--id-column": id_column, "--title-column": title_column}
+    texts |= {"--text-columns": text_columns, "--category-column": category_column, "--items": items}
+    useless = {"--published": filters | events | texts, "--amazon": events | texts}.get(given[0], {})
+    for option, value in useless.items():
+        if value:
+            raise ConfigError(f"{option} has no use beside {given[0]}; drop one of them")
     config = PrepareConfig(min_rating=min_rating, core=core, split=split, duplicates=duplicates, seed=seed)  # type: ignore[arg-type]
     if amazon is not None:
         raw, source = read_amazon(*amazon), "amazon"
@@ -103,5 +112,5 @@ def fetch_set(
         fetched = fetch(name, out, from_folder=source, progress=lambda file, done, total: bar(done, total, file))
     typer.echo(f"{name} -> {fetched.folder}\nlicence: {PUBLIC[name].licence}")
     for file, origin in fetched.origins.items():
-        typer.echo(f"{file}: SHA-256 or MD5 checked against: {origin}")
+        typer.echo(f"{file}: checksum from the publisher" if origin == "publisher" else f"{file}: checksum {origin}")
     typer.echo(f"next: {shlex.join(['hyperllm', 'prepare', 'WORKSPACE', *fetched.arguments])}")

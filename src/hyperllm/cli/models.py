@@ -69,6 +69,8 @@ def train(
     if json:
         show.print_json({"run": done.name, "folder": str(done.folder), "skipped": done.skipped, **done.facts})
         return
+    if done.aside is not None:
+        show.say(f"the earlier run {done.name!r} had other settings and is kept as {done.aside!r}")
     typer.echo(f"{done.name}: {'nothing to do, already trained' if done.skipped else 'trained'} -> {done.folder}")
     for phase, facts in done.facts.get("phases", {}).items():
         scores = " ".join(f"{k} {v:.4f}" for k, v in facts["valid"].items())
@@ -139,9 +141,12 @@ def compare(
 
 def export(workspace: Path, run: str, out: Path) -> None:
     """Write a run's NumPy-only model folder, to be used without torch and without the workspace."""
+    from hyperllm import artifacts
     from hyperllm.experiments.workspace import Workspace
     from hyperllm.serving.model import ScoreModel
 
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and artifacts.peek(out) is None)):
+        raise ConfigError(f"{str(out)!r} is not an empty folder or an earlier export; choose another one")
     model = ScoreModel.load(Workspace.opened(workspace).run(run) / "model")
     model.save(out)
     typer.echo(f"{len(model.users):,} users and {len(model.items):,} items -> {out}")

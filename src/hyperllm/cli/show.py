@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -52,13 +52,14 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not self._terminal,
         )
-        self._task = self._bar.add_task(what, total=None, note="")
+        self._task = self._bar.add_task(what, total=None, note="", rate="")
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -69,11 +70,11 @@ class Bar:
 
     def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
         """``done`` of ``total`` pieces are finished."""
-        self._bar.update(self._task, completed=done, total=total, note=note)
         now = time.monotonic()
+        rate = done / max(1e-9, now - self._began)
+        self._bar.update(self._task, completed=done, total=total, note=note, rate=f"{rate:,.0f}/s")
         if not self._terminal and now - self._said_at >= QUIET_S:
             self._said_at = now
-            rate = done / max(1e-9, now - self._began)
             left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
             say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {rate:,.0f}/s{left} {note}".rstrip())
 
@@ -81,7 +82,7 @@ class Bar:
         """Go on with another piece of work."""
         self.what = what
         self._began = time.monotonic()
-        self._bar.reset(self._task, description=what, note="")
+        self._bar.reset(self._task, description=what, note="", rate="")
 
 
 class TrainingBar:
@@ -89,28 +90,21 @@ class TrainingBar:
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
-        self._phase = ""
+        self._at = ("", 0)
+        self._note = ""
 
     def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
         """A step is done."""
-        if phase != self._phase:
-            self._phase = phase
-            self._bar.rename(phase)
-        self._bar((epoch - 1) * steps + step, None, self._note)
-
-    _note = ""
+        if (phase, epoch) != self._at:
+            self._at = phase, epoch
+            self._bar.rename(f"{phase}, epoch {epoch}")
+        self._bar(step, steps, self._note)
 
     def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
         """An epoch is done."""
         best = report.best
         assert best is not None
         self._note = (
-            f"epoch {epoch.number}: valid R@20 {epoch.metrics.get('recall@20', 0):.4f}, "
+            f"valid R@20 {epoch.metrics.get('recall@20', 0):.4f}, "
             f"best {best.metrics.get('recall@20', 0):.4f} at {best.number}, {epoch.elapsed_s:.1f} s/epoch"
         )
-
-
-def counted(what: str, work: Callable[[Bar], Any]) -> Any:
-    """Run ``work`` with a bar."""
-    with Bar(what) as bar:
-        return work(bar)

@@ -20,6 +20,7 @@ from hyperllm.data.card import Card
 from hyperllm.data.catalog import Catalog
 from hyperllm.data.filters import KEEPS, Dropped, Keep, core, deduplicate, minimum_rating
 from hyperllm.data.interactions import Interactions
+from hyperllm.data.sets import IMPORTED
 from hyperllm.data.sources.raw import RawData
 from hyperllm.data.split import PARTS, Rule, Split
 from hyperllm.data.tags import KIND as TAGS
@@ -28,9 +29,6 @@ from hyperllm.errors import ConfigError, DataError
 from hyperllm.ids import Vocabulary
 
 KIND = "dataset"
-IMPORTED = "published"
-"""Name of the tag set that an import becomes."""
-
 USUAL_THRESHOLD = 4.0
 
 

@@ -43,6 +43,7 @@ class Split:
     ) -> None:
         """Write the artifact ``folder``: ids and one Parquet table a part."""
         facts = {**(facts or {}), **{name: len(self.part(name)) for name in PARTS}}
+        facts["item_ids"] = self.items.fingerprint
         with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
             pl.DataFrame({"user_id": self.users.ids}).write_parquet(work / "users.parquet")
             pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")

@@ -58,6 +58,7 @@ class TagGraph:
             "tag_tag_edges": len(self.tag_edges),
             "items_without_tags": len(self.items) - len(np.unique(self.tag_items[:, 1])),
             "directed": self.directed,
+            "item_ids": self.items.fingerprint,
         }
         with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
             level = pl.Series([None if v == UNKNOWN_LEVEL else int(v) for v in self.level], dtype=pl.Int8)

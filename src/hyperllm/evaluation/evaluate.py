@@ -8,7 +8,7 @@ users who have at least one item in the part; the others are counted. Does not k
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
@@ -69,10 +69,10 @@ class Evaluation:
             "beyond_accuracy": dict(self.beyond_accuracy),
         }
 
-    def save(self, folder: Path, *, run: str) -> None:
-        """Write the artifact ``folder``: metrics.json and per_user.parquet."""
+    def save(self, folder: Path, *, run: str, inputs: Mapping[str, str] | None = None) -> None:
+        """Write the artifact ``folder``: metrics.json and per_user.parquet; ``inputs`` say what was measured."""
         config = {"run": run, "part": self.part, "mask": self.mask}
-        with artifacts.writing(folder, KIND, config=config) as work:
+        with artifacts.writing(folder, KIND, config=config, inputs=inputs) as work:
             artifacts.write_json(work / "metrics.json", self.document(run))
             self.per_user.write_parquet(work / "per_user.parquet")
 

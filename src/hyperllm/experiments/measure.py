@@ -14,10 +14,10 @@ import polars as pl
 from hyperllm import artifacts
 from hyperllm.errors import ConfigError
 from hyperllm.evaluation.compare import Comparison, compare
-from hyperllm.evaluation.evaluate import Evaluation, Mask, Part, evaluate
+from hyperllm.evaluation.evaluate import KIND, Evaluation, Mask, Part, evaluate
 from hyperllm.evaluation.groups import by_activity
 from hyperllm.evaluation.ledger import record
-from hyperllm.experiments.workspace import Workspace
+from hyperllm.experiments.workspace import RUN, Workspace
 from hyperllm.serving.model import ScoreModel
 
 
@@ -44,10 +44,13 @@ def evaluate_run(
     folder = place.run(run)
     split = place.split()
     result = evaluate(ScoreModel.load(folder / "model"), split, part=part, k=k, mask=mask)
-    result.save(kept(folder, part, mask), run=run)
-    manifest = artifacts.peek(folder)
-    record(workspace, result, run=run, command=command, config=None if manifest is None else manifest.config)
+    result.save(kept(folder, part, mask), run=run, inputs=_measured_on(place, run))
+    record(workspace, result, run=run, command=command, config=artifacts.read(folder, RUN).config)
     return Measured(result, None if groups is None else by_activity(result, split, groups=groups))
+
+
+def _measured_on(place: Workspace, run: str) -> dict[str, str]:
+    return {"split": place.fingerprint("split"), "model": place.fingerprint("runs", run, "model")}
 
 
 def kept(run_folder: Path, part: Part, mask: Mask) -> Path:
@@ -77,8 +80,10 @@ def compare_runs(
 def _per_user(
     workspace: Path, run: str, *, part: Part, k: Sequence[int], mask: Mask, metrics: list[str], command: str | None
 ) -> pl.DataFrame:
-    folder = kept(Workspace.opened(workspace).run(run), part, mask)
-    if artifacts.peek(folder) is not None:
+    place = Workspace.opened(workspace)
+    folder = kept(place.run(run), part, mask)
+    config = {"run": run, "part": part, "mask": mask}
+    if artifacts.is_current(folder, KIND, config=config, inputs=_measured_on(place, run)):
         stored = Evaluation.load(folder).per_user
         if set(metrics) <= set(stored.columns):
             return stored

@@ -23,6 +23,7 @@ from hyperllm.errors import ConfigError, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.encode import embed
 from hyperllm.extraction.items import extract
 from hyperllm.frameworks.train import Progress
@@ -56,9 +57,32 @@ class Recipe:
         if not stages:
             raise ConfigError(f"{str(path)!r} names no stage; expected tables such as [prepare] and [train]")
         where = content.get("workspace")
-        recipe = cls(path, path.parent / where if where else None, stages, content.get("published", {}))
-        recipe.requests()
+        if where is not None and not isinstance(where, str):
+            raise ConfigError(f"{str(path)!r}: workspace is the name of a folder; found {where!r}")
+        recipe = cls(path, located(path.parent, where) if where else None, stages, content.get("published", {}))
+        recipe.check()
         return recipe
+
+    def check(self) -> None:
+        """Raise `ConfigError` on anything in the file that could only fail after hours of work."""
+        for name, table in self.stages.items():
+            many = isinstance(table, list) and name == "train"
+            if not all(isinstance(entry, dict) for entry in (table if many else [table])):
+                raise ConfigError(f"{str(self.path)!r}: {name} must be a table, written [{name}]; found {table!r}")
+        for name, stage in (
+            ("extract", extract),
+            ("embed", embed),
+            ("evaluate", evaluate_run),
+            ("compare", compare_runs),
+        ):
+            more = {"runs"} if name in ("evaluate", "compare") else set[str]()
+            _check_keys(self.stages.get(name, {}), _options(stage) | more, where=f"[{name}]")
+        _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
+        for name in ("evaluate", "compare"):
+            cuts = self.stages.get(name, {}).get("k", [10, 20])
+            if not isinstance(cuts, list) or not all(isinstance(k, int) and k > 0 for k in cuts):
+                raise ConfigError(f"[{name}] k is a list of positive numbers such as [10, 20]; found {cuts!r}")
+        self.requests()
 
     def requests(self) -> list[TrainRequest]:
         """The train tables; raises `ConfigError` on a key that `hyperllm train` does not have."""
@@ -69,6 +93,11 @@ class Recipe:
         known = set(TrainRequest.__dataclass_fields__) | {"set"}
         _check_keys(table, known, where="[train]")
         values = dict(table)
+        for name, kind in (("settings", dict), ("set", dict), ("phase1", str)):
+            if not isinstance(values.get(name, kind()), kind):
+                raise ConfigError(
+                    f"[train] {name} must be a {'table' if kind is dict else 'path'}; found {values[name]!r}"
+                )
         values["settings"] = {**values.pop("settings", {}), **values.pop("set", {})}
         if values.get("phase1") is not None:
             values["phase1"] = located(self.path.parent, values["phase1"])
@@ -84,33 +113,40 @@ def run(recipe: Recipe, *, workspace: Path | None = None, say: Say, progress: Pr
     if "prepare" in stages:
         say(_prepare(place, stages["prepare"], recipe.path.parent).text())
     if "extract" in stages:
-        say(_call(extract, place, stages["extract"], where="[extract]").text())
+        say(_call(extract, place, stages["extract"]).text())
     if "embed" in stages:
-        say(_call(embed, place, stages["embed"], where="[embed]").text())
+        say(_call(embed, place, stages["embed"]).text())
     names: list[str] = []
     for request in recipe.requests():
         done = train(place, request, progress=progress)
         say(f"{done.name}: {'found done' if done.skipped else 'trained'} -> {done.folder}")
         names.append(done.name)
-    _after(place, stages, names, f"hyperllm run {recipe.path}", say)
+    _after(place, recipe, names, say)
 
 
-def _after(place: Path, stages: Mapping[str, Any], names: list[str], command: str, say: Say) -> None:
+def _after(place: Path, recipe: Recipe, names: list[str], say: Say) -> None:
+    stages, command = recipe.stages, f"hyperllm run {recipe.path}"
     if "evaluate" in stages:
         options = dict(stages["evaluate"])
         for name in options.pop("runs", names):
-            result = _call(evaluate_run, place, options, name, where="[evaluate]", command=command).evaluation
+            result = _call(evaluate_run, place, options, name, command=command).evaluation
             say(f"{name} {result.part}: " + " ".join(f"{k} {v:.4f}" for k, v in result.metrics.items()))
+            shared = [k for k in recipe.published if k in result.metrics]
+            if shared and result.part == "test":
+                gaps = (
+                    f"{k} {recipe.published[k]:.4f} ({result.metrics[k] - recipe.published[k]:+.4f})" for k in shared
+                )
+                say(f"published (ours minus it): {' '.join(gaps)}")
     if "compare" in stages:
         options = dict(stages["compare"])
-        result = _call(compare_runs, place, options, options.pop("runs", names), where="[compare]", command=command)
+        result = _call(compare_runs, place, options, options.pop("runs", names), command=command)
         say(tables.text(result))
     if "recommend" in stages:
-        options = dict(stages["recommend"])
-        out = place / options.pop("out", "recommendations.parquet")
-        model = Recommender.load(place / "runs" / options.pop("run", names[-1] if names else "hyperllm"))
-        model.recommend_all(out, int(options.pop("k", 20)))
-        _check_keys(options, {"out", "run", "k"}, where="[recommend]")
+        options = stages["recommend"]
+        out = located(recipe.path.parent, options.get("out", "recommendations.parquet"))
+        run_name = options.get("run", names[-1] if names else "hyperllm")
+        model = Recommender.load(Workspace.opened(place).run(run_name) / "model")
+        model.recommend_all(out, int(options.get("k", 20)))
         say(f"recommendations for {len(model.users):,} users -> {out}")
 
 
@@ -145,13 +181,13 @@ def located(base: Path, name: str) -> Path:
     return base / filled
 
 
-def _call(
-    stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *more: Any, where: str, **given: Any
-) -> Any:
-    reserved = {"workspace", "progress", "run", "runs", *given}
-    known = [name for name in inspect.signature(stage).parameters if name not in reserved]
-    _check_keys(table, known, where=where)
+def _call(stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *more: Any, **given: Any) -> Any:
     return stage(place, *more, **table, **given)
+
+
+def _options(stage: Callable[..., Any]) -> set[str]:
+    """What a file may say of a stage."""
+    return set(inspect.signature(stage).parameters) - {"workspace", "progress", "run", "runs", "command"}
 
 
 def _check_keys(table: Mapping[str, Any], known: Any, *, where: str) -> None:

@@ -7,8 +7,9 @@ phase-1 vectors and the NumPy-only ``model/``. Test interactions are never read 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,23 @@ class TrainRequest:
     seed: int = 0
     resume: bool = True
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"the seed must not be negative; found {self.seed}")
+
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Where the run stands, its validation metrics, and whether it was there already."""
+    """Where the run stands, its validation metrics, and whether it was there already.
+
+    ``aside`` is the new name of an earlier run that had this name and other settings.
+    """
 
     name: str
     folder: Path
     facts: Mapping[str, Any]
     skipped: bool
+    aside: str | None = None
 
 
 def train(workspace: Path, request: TrainRequest, *, progress: Progress | None = None) -> TrainedRun:
@@ -79,7 +88,18 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
     ) as work:
         _sweep(work)
         facts.update(plan.execute(place, work, progress))
-    return TrainedRun(plan.name, folder, facts, skipped=False)
+        aside = _keep_aside(folder, plan.config)
+    return TrainedRun(plan.name, folder, facts, skipped=False, aside=aside)
+
+
+def _keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """Rename a finished run of other settings to ``NAME.1``, ``NAME.2`` …; a run of the same settings is replaced."""
+    earlier = artifacts.peek(folder)
+    if earlier is None or artifacts.digest(earlier.config) == artifacts.digest(config):
+        return None
+    free = next(n for n in count(1) if not folder.with_name(f"{folder.name}.{n}").exists())
+    folder.rename(folder.with_name(f"{folder.name}.{free}"))
+    return f"{folder.name}.{free}"
 
 
 def _forget(folder: Path) -> None:
@@ -137,10 +157,17 @@ class _BaselinePlan:
 def _baseline_plan(request: TrainRequest) -> _BaselinePlan:
     assert request.baseline is not None
     choose(request.baseline, BASELINES, what="baseline")
-    for option in ("framework", "backbone", "variant", "phase1"):
-        if getattr(request, option) is not None:
-            raise ConfigError(f"--baseline {request.baseline} takes no --{option}; drop one of them.")
+    _refuse(request, ("framework", "backbone", "variant", "phase1", "tags", "semantics", "compat"), "--baseline")
+    if request.preset != TrainRequest.preset:
+        raise ConfigError(f"--baseline {request.baseline} takes no --preset; drop one of them.")
     return _BaselinePlan(check_run_name(request.run or request.baseline), request.baseline, dict(request.settings))
+
+
+def _refuse(request: TrainRequest, options: Sequence[str], beside: str) -> None:
+    """Raise where an option was given that the run would ignore."""
+    for option in options:
+        if getattr(request, option) not in (None, False):
+            raise ConfigError(f"--{option} has no use beside {beside}; drop one of them.")
 
 
 @dataclass(frozen=True)
@@ -217,6 +244,12 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     classes = (backbone_class.config_class, config_class, FitConfig)
     backbone_config, framework_config, fit_config = build(classes, _settings(request, preset, framework))
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
+    if hyper is None:
+        _refuse(request, ("phase1", "tags", "semantics"), f"--framework {framework}")
+    elif not hyper.uses_meta:
+        _refuse(request, ("phase1",), f"--variant {hyper.variant}")
+    if hyper is not None and not hyper.uses_tags and request.tags != NONE:
+        _refuse(request, ("tags",), f"--variant {hyper.variant}")
     if request.phase1 is not None and not request.phase1.is_file():
         raise ConfigError(f"--phase1 {str(request.phase1)!r} is not a file")
     needs_text = hyper is not None and hyper.uses_semantics and (request.phase1 is None or not hyper.uses_meta)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperllm import artifacts
-from hyperllm.data.prepare import IMPORTED
+from hyperllm.data import sets
 from hyperllm.data.semantics import Semantics
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, Incomplete, did_you_mean
 
-NONE = "none"
+NONE = sets.NONE
 RUN = "run"
 
 
@@ -48,21 +48,11 @@ class Workspace:
 
     def sets(self, kind: str) -> list[str]:
         """Names of the finished artifacts below ``kind``, the newest last."""
-        found = list((self.folder / kind).glob(f"*/{artifacts.MANIFEST}"))
-        found = [path for path in found if not path.parent.name.startswith(".")]
-        return [path.parent.name for path in sorted(found, key=lambda p: (p.stat().st_mtime_ns, p.parent.name))]
+        return sets.names(self.folder, kind)
 
     def chosen(self, kind: str, name: str | None) -> str | None:
-        """The named set; without a name the import, else the newest; None where there is none or ``none`` was said."""
-        if name == NONE:
-            return None
-        known = self.sets(kind)
-        if name is None:
-            return IMPORTED if IMPORTED in known else (known[-1] if known else None)
-        if name not in known:
-            there = ", ".join(known) or "none"
-            raise ConfigError(f"no {kind} set {name!r}; there are {there}.{did_you_mean(name, known)}")
-        return name
+        """The set that a name, or no name, means; see `hyperllm.data.sets.chosen`."""
+        return sets.chosen(self.folder, kind, name)
 
     def split(self) -> Split:
         """The split."""

@@ -19,8 +19,9 @@ from scipy import sparse
 from hyperllm import artifacts
 from hyperllm.artifacts import digest
 from hyperllm.data.catalog import Catalog
-from hyperllm.data.prepare import IMPORTED, load_catalog, load_split
+from hyperllm.data.prepare import load_catalog, load_split
 from hyperllm.data.semantics import KIND, Semantics
+from hyperllm.data.sets import IMPORTED, chosen
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError
@@ -125,10 +126,10 @@ def _texts(
         raise ConfigError(f"users is 'mean' or 'summary'; found {users!r}")
     if users == "summary" and profiles is None:
         raise ConfigError("users=summary needs a profile set with user summaries; name it with --profiles")
-    chosen = _chosen(workspace / "tags", tags)
-    graph = None if chosen is None else TagGraph.load(workspace / "tags" / chosen)
+    tag_set = chosen(workspace, "tags", tags)
+    graph = None if tag_set is None else TagGraph.load(workspace / "tags" / tag_set)
     if graph is not None and graph.items != split.items:
-        raise DataError(f"the tag set {chosen!r} belongs to other items than the split; make it again")
+        raise DataError(f"the tag set {tag_set!r} belongs to other items than the split; make it again")
     texts = load_catalog(workspace).take(split.items).texts(limit=TEXT_CHARACTERS)
     people: list[str] = []
     if profiles is not None:
@@ -140,18 +141,7 @@ def _texts(
             if not told:
                 raise ConfigError(f"the profile set {profiles!r} has no user summaries; use users=mean")
             people = [told.get(u, "") for u in split.users.ids]
-    return _with_tags(texts, graph), people, {"profiles": profiles, "tags": chosen}
-
-
-def _chosen(folder: Path, name: str | None) -> str | None:
-    """The named set; without a name the import, else the newest, else None."""
-    if name == "none":
-        return None
-    known = sorted(folder.glob(f"[!.]*/{artifacts.MANIFEST}"), key=lambda p: p.stat().st_mtime_ns)
-    names = [path.parent.name for path in known]
-    if name is not None and name not in names:
-        raise ConfigError(f"no tag set {name!r}; there are {', '.join(names) or 'none'}")
-    return name or (IMPORTED if IMPORTED in names else next(iter(names[::-1]), None))
+    return _with_tags(texts, graph), people, {"profiles": profiles, "tags": tag_set}
 
 
 def _encode(model: TextEncoder, texts: Sequence[str], scratch: Path, progress: Progress | None) -> Matrix:

@@ -107,6 +107,7 @@ COMPAT: dict[str, dict[str, object]] = {
     "hyperllm": {
         **_QUIRKS,
         "margin": 1.6,
+        "tag_edge_weight": 2.0,
         "text_dim": None,
         "meta_optimizer": "sgd",
         "meta_learning_rate": 1e-3,

@@ -156,8 +156,9 @@ class TagBranch(nn.Module):
         tags = world.tags
         if tags is None or not len(tags.tag_items):
             raise DataError("this variant needs tags; run `hyperllm extract` first, or use --variant semantic")
-        weight = 2.0 if config.compat else config.tag_edge_weight
-        graph = Graph.of(len(tags.tags), world.items, tags.tag_items, among_left=tags.tag_edges, left_weight=weight)
+        graph = Graph.of(
+            len(tags.tags), world.items, tags.tag_items, among_left=tags.tag_edges, left_weight=config.tag_edge_weight
+        )
         self.graph = graph.to(world.device)
         self.steps, self.streams = steps, streams
         start = uniform_start(len(tags.tags), dim, scale=config.init_scale, generator=streams.torch("tags"))

@@ -48,22 +48,29 @@ def save(
             save_file(_owned(_flatten(optimizer.state_dict()["state"])), work / f"optimizer{number}.safetensors")
 
 
-def load(
-    folder: Path, *, module: nn.Module, optimizers: Sequence[Optimizer], config: Mapping[str, Any]
-) -> Checkpoint | None:
-    """Restore module and optimisers in place and return the rest; None when there is no checkpoint of this config."""
+def history(folder: Path, *, config: Mapping[str, Any]) -> FitReport | None:
+    """The epochs that a checkpoint of this config has behind it; None where there is none."""
     artifacts.recover(folder)
     manifest = artifacts.peek(folder)
     if manifest is None or not manifest.made_from(config, {}):
         return None
-    artifacts.read(folder, KIND)
+    return FitReport([Epoch(**e) for e in artifacts.read(folder, KIND).facts["epochs"]])
+
+
+def load(
+    folder: Path, *, module: nn.Module, optimizers: Sequence[Optimizer], config: Mapping[str, Any]
+) -> Checkpoint | None:
+    """Restore module and optimisers in place and return the rest; None when there is no checkpoint of this config."""
+    report = history(folder, config=config)
+    if report is None:
+        return None
+    groups = artifacts.read(folder, KIND).facts["groups"]
     module.load_state_dict(load_file(folder / "weights.safetensors"))
     for number, optimizer in enumerate(optimizers):
         state = _unflatten(load_file(folder / f"optimizer{number}.safetensors"))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        for group, values in zip(optimizer.param_groups, manifest.facts["groups"][number], strict=True):
+        for group, values in zip(optimizer.param_groups, groups[number], strict=True):
             group.update(values)
-    report = FitReport([Epoch(**e) for e in manifest.facts["epochs"]])
     return Checkpoint(report, load_file(folder / "best.safetensors"), load_file(folder / "average.safetensors"))
 
 

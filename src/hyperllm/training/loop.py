@@ -104,12 +104,15 @@ class _State:
     """All that an interrupted fit has to remember."""
 
     def __init__(self, task: Task[Any], config: FitConfig, folder: Path | None, identity: Mapping[str, Any]) -> None:
-        self.task, self.folder, self.identity = task, folder, identity
+        self.task, self.folder, self.identity, self.limits = task, folder, identity, config
         self.average = WeightAverage(task.module, decay=config.average)
         self.report, self.best = FitReport(), _weights(task.module)
 
     def restore(self) -> None:
         if self.folder is None:
+            return
+        behind = checkpoint.history(self.folder, config=self.identity)
+        if behind is None or _overran(behind, self.limits):
             return
         found = checkpoint.load(
             self.folder, module=self.task.module, optimizers=self.task.optimizers, config=self.identity
@@ -145,11 +148,16 @@ class _State:
 def _finished(report: FitReport, config: FitConfig) -> bool:
     best = report.best
     done = len(report.epochs)
-    if best is not None and done - best.number >= config.patience:
+    if best is not None and done - report.reached(best.selection) >= config.patience:
         report.ended = "patience"
     elif done >= config.epochs:
         report.ended = "epochs"
     return bool(report.ended)
+
+
+def _overran(report: FitReport, config: FitConfig) -> bool:
+    """Whether these limits would have ended the fit before its last epoch: it cannot be continued under them."""
+    return any(_finished(FitReport(report.epochs[:n]), config) for n in range(1, len(report.epochs)))
 
 
 def _pass(task: Task[Any], number: int, average: WeightAverage, on_step: StepCallback | None) -> dict[str, float]:

@@ -27,7 +27,7 @@ class Epoch:
 
 @dataclass
 class FitReport:
-    """The epochs so far and why it ended: ``patience``, ``epochs`` or ``interrupted``."""
+    """The epochs so far and why it ended: ``patience`` or ``epochs``."""
 
     epochs: list[Epoch] = field(default_factory=list)
     ended: str = ""
@@ -36,6 +36,10 @@ class FitReport:
     def best(self) -> Epoch | None:
         """The epoch with the highest selection number; the later one wins a tie."""
         return max(self.epochs, key=lambda e: (e.selection, e.number), default=None)
+
+    def reached(self, selection: float) -> int:
+        """The first epoch with a selection number this high: patience counts from there, so a tie does not renew it."""
+        return next(e.number for e in self.epochs if e.selection >= selection)
 
     @property
     def elapsed_s(self) -> float:
