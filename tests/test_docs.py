@@ -27,7 +27,7 @@ from hyperllm.experiments import quick
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
 from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
-from hyperllm.llm.encoder import ENCODERS
+from hyperllm.llm.encoders import ENCODERS
 from hyperllm.serving.recommender import Recommender
 from hyperllm.training.loop import FitConfig
 

@@ -229,7 +229,7 @@ def test_a_wrong_request_fails_before_a_model_is_fetched(workspace, monkeypatch)
 
 
 def test_a_fall_back_is_told_and_the_set_bears_the_real_name(workspace, monkeypatch):
-    from hyperllm.llm import encoder
+    from hyperllm.llm import encoders as encoder
 
     def fails(threads, say):
         raise ProviderUnavailable("no route")

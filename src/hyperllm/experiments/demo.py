@@ -30,7 +30,7 @@ from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.encode import embed
 from hyperllm.extraction.items import EXTRACTORS, extract
 from hyperllm.frameworks.train import Progress
-from hyperllm.llm.encoder import ENCODERS
+from hyperllm.llm.encoders import ENCODERS
 from hyperllm.serving.frames import Recommendations
 from hyperllm.serving.recommender import Recommender
 from hyperllm.training.report import SELECTION

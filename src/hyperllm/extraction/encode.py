@@ -27,7 +27,8 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.extraction import profiles as written
 from hyperllm.extraction.vectors import read_vectors
-from hyperllm.llm.encoder import DEFAULT_ENCODER, TextEncoder, make_encoder
+from hyperllm.llm.encoder import TextEncoder
+from hyperllm.llm.encoders import DEFAULT_ENCODER, make_encoder
 
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]

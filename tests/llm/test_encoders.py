@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from hyperllm.errors import ConfigError, ProviderUnavailable
-from hyperllm.llm import encoder as room
-from hyperllm.llm.encoder import ENCODERS, NEXT_BEST, TextEncoder, make_encoder
+from hyperllm.llm import encoders as room
+from hyperllm.llm.encoder import TextEncoder
+from hyperllm.llm.encoders import ENCODERS, NEXT_BEST, make_encoder
 
 
 @pytest.fixture
