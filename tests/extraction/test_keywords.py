@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import polars as pl
 import pytest
@@ -87,14 +86,12 @@ def test_profiles_pass_the_checks_for_a_model(rows):
 
 
 @pytest.mark.data
-def test_twelve_thousand_items_take_seconds(real_data):
+def test_every_item_of_a_real_shop_gets_a_broad_tag(real_data):
     path = real_data / "amazon-toys" / "items.tsv"
     if not path.exists():
         pytest.skip("HYPERLLM_DATA has no amazon-toys")
     frame = pl.read_csv(path, separator="\t", infer_schema_length=0)
     made = Catalog.of(frame.with_columns(pl.col("categories").str.split(" > ")))
-    start = time.process_time()
     profiles = keyword_profiles(made)
-    assert time.process_time() - start < 10
     assert len(profiles) == frame.height
     assert all(p.tags[0] for p in profiles)
