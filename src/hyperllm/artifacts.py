@@ -187,6 +187,14 @@ def peek(folder: Path) -> Manifest | None:
         raise Corrupt(f"{str(folder / MANIFEST)!r} cannot be read ({error}). Delete {str(folder)!r}.") from None
 
 
+def fingerprint(folder: Path) -> str:
+    """The fingerprint of a finished artifact, payload unchecked; raises `Incomplete`."""
+    manifest = peek(folder)
+    if manifest is None:
+        raise Incomplete(f"{str(folder)!r} does not exist or was never finished.")
+    return manifest.fingerprint
+
+
 def recover(folder: Path) -> None:
     """Put back an artifact whose replacement was killed between its two renames."""
     old = folder.with_name(f".{folder.name}.replaced")

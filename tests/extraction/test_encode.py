@@ -127,14 +127,18 @@ def graph(items: Vocabulary, tag_items: list[tuple[int, int]], names: Sequence[s
 def test_tags_stand_after_the_text_the_rarest_shared_first(catalog):
     made = catalog({"title": "Lamp"}, {}, {"title": "Rug"})
     tags = graph(made.items, [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1)], ["home", "once", "light"])
-    assert item_texts(made, tags) == ["Lamp. Tags: light, home, once.", "Tags: light, home.", "Rug. Tags: home."]
-    assert item_texts(made, None) == ["Lamp.", "", "Rug."]
+    assert item_texts(made.texts(), tags) == [
+        "Lamp. Tags: light, home, once.",
+        "Tags: light, home.",
+        "Rug. Tags: home.",
+    ]
+    assert item_texts(made.texts(), None) == ["Lamp.", "", "Rug."]
 
 
 def test_not_more_tags_than_fit(catalog):
     made = catalog({"title": "Lamp"})
     many = graph(made.items, [(n, 0) for n in range(100)], [f"t{n}" for n in range(100)])
-    assert item_texts(made, many)[0].count(",") == NAMED_TAGS - 1
+    assert item_texts(made.texts(), many)[0].count(",") == NAMED_TAGS - 1
 
 
 def test_which_tag_set_is_read(workspace, listening):

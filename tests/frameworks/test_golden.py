@@ -47,15 +47,7 @@ def beauty() -> Beauty:
 
 
 def measured(split: Split, trained: Trained, part: Any, mask: Any = "train") -> list[float]:
-    model = ScoreModel(
-        users=split.users,
-        items=split.items,
-        user_vectors=trained.users,
-        item_vectors=trained.items,
-        geometry="lorentz",
-        seen=split.train.matrix(len(split.users), len(split.items)),
-        titles=(None,) * len(split.items),
-    )
+    model = ScoreModel.of_points(split, users=trained.users, items=trained.items)
     found = evaluate(model, split, part=part, mask=mask, metrics=("recall", "ndcg")).metrics
     return [found[name] for name in METRICS]
 

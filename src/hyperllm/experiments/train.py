@@ -115,25 +115,6 @@ def _sweep(work: Path) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def save_model(
-    folder: Path, workspace: Path, split: Split, tags: TagGraph | None, *, users: Any, items: Any
-) -> ScoreModel:
-    """Write points as the NumPy-only ``model/`` with titles, tags and the training pairs."""
-    titles = load_catalog(workspace).take(split.items).frame["title"].to_list()
-    model = ScoreModel(
-        users=split.users,
-        items=split.items,
-        user_vectors=users,
-        item_vectors=items,
-        geometry="lorentz",
-        seen=split.train.matrix(len(split.users), len(split.items)),
-        titles=tuple(title or None for title in titles),
-        tags=tags,
-    )
-    model.save(folder)
-    return model
-
-
 @dataclass(frozen=True)
 class _BaselinePlan:
     name: str
@@ -208,7 +189,9 @@ class _Plan:
         shown = tags if tags is not None else place.tags(None)
         trained = self._train(place, split, tags, work, progress)
         _write_run(work, trained, split)
-        save_model(work / "model", place.folder, split, shown, users=trained.users, items=trained.items)
+        titles = tuple(title or None for title in load_catalog(place.folder).take(split.items).frame["title"])
+        model = ScoreModel.of_points(split, users=trained.users, items=trained.items, titles=titles, tags=shown)
+        model.save(work / "model")
         return {**_facts(trained), "tags": self.tags, "semantics": self.semantics}
 
     def _train(

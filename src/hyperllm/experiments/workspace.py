@@ -72,10 +72,7 @@ class Workspace:
 
     def fingerprint(self, *parts: str) -> str:
         """Fingerprint of the artifact at a relative path."""
-        manifest = artifacts.peek(self.folder.joinpath(*parts))
-        if manifest is None:
-            raise Incomplete(f"{str(self.folder.joinpath(*parts))!r} does not exist or was never finished.")
-        return manifest.fingerprint
+        return artifacts.fingerprint(self.folder.joinpath(*parts))
 
 
 def check_run_name(name: str) -> str:

@@ -18,7 +18,6 @@ from scipy import sparse
 
 from hyperllm import artifacts
 from hyperllm.artifacts import digest
-from hyperllm.data.catalog import Catalog
 from hyperllm.data.prepare import load_catalog, load_split
 from hyperllm.data.semantics import KIND, Semantics
 from hyperllm.data.sets import IMPORTED, chosen
@@ -76,7 +75,7 @@ def embed(
     notes: list[str] = []
     model = make_encoder(encoder, threads=threads, say=notes.append)
     config = {"encoder": model.name, "version": model.version, "users": users, **source}
-    inputs = {"split": _fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
+    inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
     folder = workspace / "semantics" / model.name
     done = Embedded(model.name, folder, model.dim, tuple(notes))
     if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
@@ -100,12 +99,8 @@ def mean_of_training_items(split: Split, items: Matrix) -> Matrix:
     return np.asarray((matrix @ items) / count, dtype=np.float32)
 
 
-def item_texts(catalog: Catalog, tags: TagGraph | None) -> list[str]:
-    """Catalogue text, then ``Tags: a, b, …``; an item without either gives an empty string."""
-    return _with_tags(catalog.texts(), tags)
-
-
-def _with_tags(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
+def item_texts(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
+    """Each text, then ``Tags: a, b, …``; an item without either gives an empty string."""
     if tags is None:
         return list(texts)
     spread = np.bincount(tags.tag_items[:, 0], minlength=len(tags.tags))
@@ -142,7 +137,7 @@ def _texts(
             if not told:
                 raise ConfigError(f"the profile set {profiles!r} has no user summaries; use users=mean")
             people = [told.get(u, "") for u in split.users.ids]
-    return _with_tags(texts, graph), people, {"profiles": profiles, "tags": tag_set}
+    return item_texts(texts, graph), people, {"profiles": profiles, "tags": tag_set}
 
 
 def _encode(model: TextEncoder, texts: Sequence[str], scratch: Path, progress: Progress | None) -> Matrix:
@@ -179,16 +174,11 @@ def _clear(scratch: Path) -> None:
     scratch.rmdir()
 
 
-def _fingerprint(folder: Path) -> str:
-    manifest = artifacts.peek(folder)
-    return "" if manifest is None else manifest.fingerprint
-
-
 def _import(workspace: Path, path: Path, split: Split) -> Embedded:
     items, people = read_vectors(path, users=split.users, items=split.items)
     notes = () if people is not None else ("users get the mean of their training items' vectors",)
     config = {"encoder": "import", "users": "given" if people is not None else "mean"}
-    inputs = {"split": _fingerprint(workspace / "split"), "file": artifacts.file_digest(path)}
+    inputs = {"split": artifacts.fingerprint(workspace / "split"), "file": artifacts.file_digest(path)}
     folder = workspace / "semantics" / IMPORTED
     done = Embedded(IMPORTED, folder, items.shape[1], notes)
     if artifacts.is_current(folder, KIND, config=config, inputs=inputs):

@@ -75,7 +75,7 @@ def extract(
     catalog = load_catalog(workspace).take(split.items)
     folders = workspace / "profiles" / llm, workspace / "tags" / llm
     config: dict[str, Any] = {"llm": llm, "prompt": None if llm == keywords.NAME else prompt, "limit": limit}
-    inputs = {"catalog": artifacts.digest(catalog.texts()), "split": _fingerprint(workspace / "split")}
+    inputs = {"catalog": artifacts.digest(catalog.texts()), "split": artifacts.fingerprint(workspace / "split")}
     if all(
         artifacts.is_current(folder, kind, config=config, inputs=inputs)
         for folder, kind in zip(folders, (profiles.KIND, TAGS), strict=True)
@@ -115,8 +115,3 @@ def _why(asked: Asked) -> str:
     for who, reason in asked.left_out.items():
         return f"{len(asked.left_out):,} were left out, such as {who}: {reason}"
     return "the items have neither categories nor titles with shared words"
-
-
-def _fingerprint(folder: Path) -> str:
-    manifest = artifacts.peek(folder)
-    return "" if manifest is None else manifest.fingerprint

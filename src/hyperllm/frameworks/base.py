@@ -21,7 +21,7 @@ from hyperllm.evaluation.metrics import METRICS
 from hyperllm.frameworks.config import BaseConfig
 from hyperllm.frameworks.inputs import NodeTable, uniform_start
 from hyperllm.frameworks.world import World
-from hyperllm.geometry import lorentz, ranking
+from hyperllm.geometry import ranking
 from hyperllm.geometry.optim import RiemannianAdam, RiemannianSGD
 from hyperllm.graph import Triplets
 from hyperllm.training.compat import CompatSampler
@@ -160,8 +160,3 @@ def held_out_metrics(top: np.ndarray, world: World) -> dict[str, float]:
         for k in CUTOFFS
         for name in ("recall", "ndcg")
     }
-
-
-def radius_of(points: Tensor) -> Tensor:
-    """Geodesic distance of points (n, d+1) from the origin (n,)."""
-    return lorentz.logmap0(points).norm(dim=-1)

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k, hide, topk
@@ -69,6 +70,28 @@ class ScoreModel:
         _check_shapes(self)
         for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
             _check_values(what, vectors, self.geometry)
+
+    @classmethod
+    def of_points(
+        cls,
+        split: Split,
+        *,
+        users: Floats,
+        items: Floats,
+        titles: tuple[str | None, ...] | None = None,
+        tags: TagGraph | None = None,
+    ) -> ScoreModel:
+        """The model of points on the hyperboloid, users (U, d+1) and items (I, d+1); training pairs count as seen."""
+        return cls(
+            users=split.users,
+            items=split.items,
+            user_vectors=users,
+            item_vectors=items,
+            geometry="lorentz",
+            seen=split.train.matrix(len(split.users), len(split.items)),
+            titles=titles or (None,) * len(split.items),
+            tags=tags,
+        )
 
     def save(
         self,

@@ -227,13 +227,5 @@ def features(graph: Graph, radius: float) -> Tensor:
 
 def recall(trained: Trained, split: Split, *, k: int = 10) -> float:
     """Mean recall@k on the test part, through the public evaluation."""
-    model = ScoreModel(
-        users=split.users,
-        items=split.items,
-        user_vectors=trained.users,
-        item_vectors=trained.items,
-        geometry="lorentz",
-        seen=split.train.matrix(len(split.users), len(split.items)),
-        titles=(None,) * len(split.items),
-    )
+    model = ScoreModel.of_points(split, users=trained.users, items=trained.items)
     return evaluate(model, split, k=(k,), metrics=("recall",)).metrics[f"recall@{k}"]

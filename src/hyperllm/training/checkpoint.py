@@ -50,28 +50,38 @@ def save(
 
 def history(folder: Path, *, config: Mapping[str, Any]) -> FitReport | None:
     """The epochs that a checkpoint of this config has behind it; None where there is none."""
-    artifacts.recover(folder)
-    manifest = artifacts.peek(folder)
-    if manifest is None or not manifest.made_from(config, {}):
-        return None
-    return FitReport([Epoch(**e) for e in artifacts.read(folder, KIND).facts["epochs"]])
+    manifest = _manifest(folder, config)
+    return None if manifest is None else _report(manifest)
 
 
 def load(
     folder: Path, *, module: nn.Module, optimizers: Sequence[Optimizer], config: Mapping[str, Any]
 ) -> Checkpoint | None:
     """Restore module and optimisers in place and return the rest; None when there is no checkpoint of this config."""
-    report = history(folder, config=config)
-    if report is None:
+    manifest = _manifest(folder, config)
+    if manifest is None:
         return None
-    groups = artifacts.read(folder, KIND).facts["groups"]
     module.load_state_dict(load_file(folder / "weights.safetensors"))
     for number, optimizer in enumerate(optimizers):
         state = _unflatten(load_file(folder / f"optimizer{number}.safetensors"))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        for group, values in zip(optimizer.param_groups, groups[number], strict=True):
+        for group, values in zip(optimizer.param_groups, manifest.facts["groups"][number], strict=True):
             group.update(values)
-    return Checkpoint(report, load_file(folder / "best.safetensors"), load_file(folder / "average.safetensors"))
+    best, average = (load_file(folder / f"{name}.safetensors") for name in ("best", "average"))
+    return Checkpoint(_report(manifest), best, average)
+
+
+def _manifest(folder: Path, config: Mapping[str, Any]) -> artifacts.Manifest | None:
+    """The manifest of a whole checkpoint of this config, its files checked."""
+    artifacts.recover(folder)
+    manifest = artifacts.peek(folder)
+    if manifest is None or not manifest.made_from(config, {}):
+        return None
+    return artifacts.read(folder, KIND)
+
+
+def _report(manifest: artifacts.Manifest) -> FitReport:
+    return FitReport([Epoch(**e) for e in manifest.facts["epochs"]])
 
 
 def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
