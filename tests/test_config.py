@@ -76,7 +76,7 @@ def test_an_assignment_without_key_or_equals_is_refused(text: str) -> None:
 
 
 def test_the_document_of_all_configs_is_flat_json_and_builds_them_again() -> None:
-    configs = build(ALL, {"dim": "7", "contrast_anchors": "20", "radius": "none"})
+    configs = build(ALL, {"dim": "7", "contrast_sample": "20", "radius": "none"})
     flat = json.loads(json.dumps(document(*configs)))
     assert build(ALL, flat) == configs
     assert len(flat) == sum(len(document(config)) for config in configs), "two configs share a name"

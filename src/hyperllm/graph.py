@@ -22,16 +22,23 @@ warnings.filterwarnings("ignore", message=".*Sparse (CSR|invariant).*")
 
 
 class _Propagate(torch.autograd.Function):
-    """y = Âx with the transposed operator kept for the backward pass."""
+    """y = Σ_{ℓ=1..L} Âˡx as Â(x + Â(x + …)), with the transposed operator kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, operator: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
-        ctx.transposed = transposed
-        return operator @ x
+    def forward(ctx: Any, operator: Tensor, transposed: Tensor, x: Tensor, layers: int) -> Tensor:
+        ctx.transposed, ctx.layers = transposed, layers
+        return _power_sum(operator, x, layers)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ grads[0]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
+        return None, None, _power_sum(ctx.transposed, grads[0], ctx.layers), None
+
+
+def _power_sum(operator: Tensor, x: Tensor, layers: int) -> Tensor:
+    inner = x = x.contiguous()
+    for _ in range(layers - 1):
+        inner = torch.addmm(x, operator, inner)
+    return operator @ inner
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,11 @@ class Graph:
 
     def propagate(self, x: Tensor) -> Tensor:
         """Âx for x (n, d)."""
-        return _Propagate.apply(self.operator, self.transposed, x)  # type: ignore[no-any-return]
+        return self.propagated_sum(x, 1)
+
+    def propagated_sum(self, x: Tensor, layers: int) -> Tensor:
+        """Âx + Â²x + … + Âᴸx for x (n, d); keeps nothing of size n for the backward pass."""
+        return _Propagate.apply(self.operator, self.transposed, x, layers)  # type: ignore[no-any-return]
 
     def to(self, device: torch.device) -> Graph:
         """The same graph on another device."""
@@ -104,4 +115,11 @@ class Triplets:
 
     def to(self, device: torch.device) -> Triplets:
         """The same triplets on another device."""
-        return Triplets(self.anchor.to(device), self.positive.to(device), self.negative.to(device))
+        return Triplets(sent(self.anchor, device), sent(self.positive, device), sent(self.negative, device))
+
+
+def sent(tensor: Tensor | None, device: torch.device) -> Any:
+    """A tensor of the CPU on ``device``, without making a GPU's queue wait; None stays None."""
+    if tensor is None or tensor.device == device:
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

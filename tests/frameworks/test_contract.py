@@ -66,7 +66,7 @@ class TestIntegration(FrameworkContract):
 
 class TestStructuralOnTheManifoldWithSampledAnchors(FrameworkContract):
     def build(self, world: World, *, seed: int) -> Framework:
-        config = hyper(variant="structural", parametrisation="manifold", contrast_anchors=10)
+        config = hyper(variant="structural", parametrisation="manifold", contrast="sampled", contrast_sample=10)
         return Integration(world, HGCF(), config, seed=seed)
 
 

@@ -15,6 +15,7 @@ from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import DataError
 from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration, SemanticExtraction
+from hyperllm.frameworks.config import CONTRAST_EXACT
 from hyperllm.frameworks.hyperllm import tag_samplers
 from hyperllm.frameworks.world import World
 from hyperllm.ids import Vocabulary
@@ -134,11 +135,27 @@ def test_phase_1_uses_its_own_margin_and_trains_the_experts_only() -> None:
     }
 
 
-def test_contrast_rows_are_drawn_without_repeats_or_not_at_all() -> None:
-    for batch in integration(contrast_anchors=7).batches(1):
-        assert batch.anchors is not None
-        assert len(set(batch.anchors.tolist())) == 7
-    assert all(batch.anchors is None for batch in integration(contrast_anchors=10_000).batches(1))
+def test_items_of_the_contrastive_term_are_drawn_without_repeats_or_all_taken() -> None:
+    for batch in integration(contrast="sampled", contrast_sample=7).batches(1):
+        assert batch.drawn is not None
+        assert len(set(batch.drawn.tolist())) == 7
+    for settings in ({"contrast": "exact"}, {"contrast": "sampled", "contrast_sample": 10_000}, {"contrast": "auto"}):
+        assert all(batch.drawn is None for batch in integration(**settings).batches(1)), settings
+
+
+def test_auto_is_exact_up_to_the_stated_catalogue_and_sampled_above() -> None:
+    auto = config(contrast="auto", contrast_sample=512)
+    assert [auto.contrast_drawn(items) for items in (100, CONTRAST_EXACT, CONTRAST_EXACT + 1)] == [None, None, 512]
+    assert config(contrast="sampled", contrast_sample=50).contrast_drawn(100) == 50
+    assert config(contrast="exact").contrast_drawn(10**7) is None
+
+
+def test_a_sample_of_all_items_is_the_exact_term() -> None:
+    framework = integration(contrast="exact")
+    batch = next(iter(framework.batches(1)))
+    everything = replace(batch, drawn=torch.randperm(framework.world.items))
+    exact, sampled = (framework.losses(b)["contrast"] for b in (batch, everything))
+    torch.testing.assert_close(sampled, exact)
 
 
 def test_what_a_variant_needs_is_asked_for() -> None:
@@ -154,7 +171,7 @@ def test_a_step_never_holds_an_item_by_item_matrix(monkeypatch: pytest.MonkeyPat
 
     large = tree_world(depth=4, branching=3, items_per_leaf=8, users_per_leaf=1)
     place = World.of(large.split, tags=large.tags)
-    monkeypatch.setattr(module, "BLOCK_BYTES", 4 * place.items * 16)
+    monkeypatch.setattr(module, "TILE", (16, 64))
     framework = Integration(place, HGCF(), config(variant="structural"), seed=0)
     batch = next(iter(framework.batches(1)))
     with largest_tensor() as largest:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hyperllm.training.streams import Streams
 
-NAMES = st.sampled_from(["init", "user-item", "tag-tag", "views", "anchors"])
+NAMES = st.sampled_from(["init", "user-item", "tag-tag", "views", "contrast"])
 
 
 def numbers(seed: int, name: str, epoch: int) -> list[int]:

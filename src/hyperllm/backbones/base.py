@@ -78,9 +78,7 @@ class Backbone(nn.Module):
         """Clamp the radius and map to the hyperboloid."""
         if self.config.time_coordinate:
             return lorentz.expmap0_with_time(tangent, radius=self.config.radius)
-        if self.config.radius is not None:
-            tangent = lorentz.clamp_radius(tangent, self.config.radius, soft=self.config.soft_radius)
-        return self.manifold.expmap0(tangent)
+        return lorentz.expmap0(tangent, self.manifold.c, radius=self.config.radius, soft=self.config.soft_radius)
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """Named scalar terms, each already weighted; their sum is the backbone's loss (sum over the batch)."""

@@ -16,9 +16,4 @@ class HGCF(Backbone):
 
     def combine(self, x: Tensor, graph: Graph) -> Tensor:
         """Σ_{ℓ=1..L} Âˡ x."""
-        layer = graph.propagate(x)
-        total = layer
-        for _ in range(self.config.layers - 1):
-            layer = graph.propagate(layer)
-            total = total + layer
-        return total
+        return graph.propagated_sum(x, self.config.layers)

@@ -37,7 +37,7 @@ PRESETS: dict[str, Preset] = {
                 "experts": 16,
                 "contrast_weight": 0.01,
                 "contrast_temperature": 0.5,
-                "contrast_anchors": None,
+                "contrast": "exact",
                 "text_dim": None,
                 "meta_optimizer": "sgd",
                 "meta_learning_rate": 1e-3,

@@ -23,9 +23,9 @@ from hyperllm.frameworks.inputs import NodeTable, uniform_start
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import ranking
 from hyperllm.geometry.optim import RiemannianAdam, RiemannianSGD
-from hyperllm.graph import Triplets
+from hyperllm.graph import Triplets, sent
 from hyperllm.training.compat import CompatSampler
-from hyperllm.training.sampling import PositivePairs, TripletSampler, batches
+from hyperllm.training.sampling import PositivePairs, TripletSampler
 from hyperllm.training.streams import Streams
 
 CUTOFFS = (10, 20)
@@ -33,12 +33,20 @@ CUTOFFS = (10, 20)
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's work in a 1-based epoch: user–item triplets, tag triplets where there are tags, rows of Eq. 16."""
+    """One step's work in a 1-based epoch: user–item triplets, and what the tag branch adds.
+
+    ``tag`` are its triplets, ``drawn`` the item rows of Eq. 16; None without, or for all.
+    """
 
     epoch: int
     user_item: Triplets
     tag: Triplets | None = None
-    anchors: Tensor | None = None
+    drawn: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same work on another device."""
+        tag = None if self.tag is None else self.tag.to(device)
+        return Batch(self.epoch, self.user_item.to(device), tag, sent(self.drawn, device))
 
 
 class Framework(nn.Module):
@@ -90,8 +98,13 @@ class Framework(nn.Module):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The epoch's batches, on the device."""
+        for batch in self.drawn(epoch):
+            yield batch.to(self.world.device)
+
+    def drawn(self, epoch: int) -> Iterator[Batch]:
+        """The epoch's batches, where they were drawn."""
         for triplets in epoch_of(self._sampler, epoch, self.steps, self.streams, "user-item"):
-            yield Batch(epoch, triplets.to(self.world.device))
+            yield Batch(epoch, triplets)
 
     def points(self) -> tuple[Tensor, Tensor]:
         """Final points of users (u, d+1) and items (i, d+1)."""
@@ -125,7 +138,7 @@ def epoch_of(sampler: TripletSampler, epoch: int, steps: int, streams: Streams, 
     """One epoch of a sampler in ``steps`` batches, from the named stream."""
     if isinstance(sampler, CompatSampler):
         return sampler.steps((epoch - 1) * steps, steps)
-    return batches(sampler.epoch(streams.numpy(name, epoch)), steps)
+    return sampler.epoch(streams.numpy(name, epoch), steps=steps)
 
 
 def table_optimizer(parameters: Sequence[nn.Parameter], config: BaseConfig) -> Optimizer:

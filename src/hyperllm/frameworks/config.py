@@ -9,6 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from hyperllm.config import SETTINGS
 
+CONTRAST_EXACT = 2048
+"""The largest catalogue for which ``contrast = auto`` is exact."""
+
 Variant = Literal["full", "structural", "semantic", "only-semantic", "no-meta", "no-contrast"]
 
 
@@ -56,8 +59,10 @@ class HyperLLMConfig(BaseConfig):
     """w of Eq. 15."""
     contrast_temperature: PositiveFloat = 0.5
     """τ of Eq. 16."""
-    contrast_anchors: PositiveInt | None = 1024
-    """Rows of Eq. 16's sum drawn a step, scaled to stay unbiased; none for all items."""
+    contrast: Literal["auto", "exact", "sampled"] = "auto"
+    """Eq. 16 over all items, or over items drawn anew each step; auto is exact up to 2,048 items."""
+    contrast_sample: PositiveInt = 512
+    """Items drawn a step where Eq. 16 is sampled."""
     experts: PositiveInt = 16
     """K of Eq. 8."""
     text_dim: PositiveInt | None = 128
@@ -94,6 +99,12 @@ class HyperLLMConfig(BaseConfig):
         """Whether phase 1 runs."""
         return self.variant in ("full", "semantic", "only-semantic", "no-contrast")
 
+    def contrast_drawn(self, items: int) -> int | None:
+        """How many of the catalogue's items a step of Eq. 16 draws; None where it takes them all."""
+        if self.contrast == "exact" or items <= self.contrast_sample:
+            return None
+        return self.contrast_sample if self.contrast == "sampled" or items > CONTRAST_EXACT else None
+
     @property
     def uses_contrast(self) -> bool:
         """Whether Eq. 16 is in the loss."""
@@ -113,7 +124,7 @@ COMPAT: dict[str, dict[str, object]] = {
         "meta_learning_rate": 1e-3,
         "meta_epochs": 500,
         "meta_patience": 50,
-        "contrast_anchors": None,
+        "contrast": "exact",
         "user_radius": None,
         "item_radius": None,
     },

@@ -114,21 +114,20 @@ class Integration(Framework):
         """e_u, e_i of Eq. 12."""
         return self.nodes()
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """User–item triplets, with their share of the tag triplets and of the contrastive rows."""
+    def drawn(self, epoch: int) -> Iterator[Batch]:
+        """User–item triplets, with their share of the tag triplets and the items drawn for Eq. 16."""
         if self.tags is None:
-            yield from super().batches(epoch)
+            yield from super().drawn(epoch)
             return
-        device = self.world.device
-        rng = self.streams.numpy("anchors", epoch)
-        for batch, tag in zip(super().batches(epoch), self.tags.batches(epoch), strict=True):
-            yield Batch(epoch, batch.user_item, tag.to(device), self._anchors(rng))
+        rng = self.streams.numpy("contrast", epoch)
+        for batch, tag in zip(super().drawn(epoch), self.tags.batches(epoch), strict=True):
+            yield Batch(epoch, batch.user_item, tag, self._contrasted(rng))
 
-    def _anchors(self, rng: np.random.Generator) -> Tensor | None:
-        wanted = self.hyper.contrast_anchors
-        if wanted is None or wanted >= self.world.items:
+    def _contrasted(self, rng: np.random.Generator) -> Tensor | None:
+        wanted = self.hyper.contrast_drawn(self.world.items) if self.hyper.uses_contrast else None
+        if wanted is None:
             return None
-        return torch.from_numpy(rng.choice(self.world.items, wanted, replace=False)).to(self.world.device)
+        return torch.from_numpy(rng.choice(self.world.items, wanted, replace=False, shuffle=False))
 
     def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """L_tag and w·L_cl.  # Eq. 15"""
@@ -138,12 +137,12 @@ class Integration(Framework):
         terms = self.backbone.losses(other, batch.tag, margin=self.hyper.tag_margin)
         terms = {f"tag_{name}": value for name, value in terms.items()}
         if self.hyper.uses_contrast:
-            value = contrastive(
-                encoded.points[self.world.users :],
-                other.points[self.tags.graph.left :],
-                temperature=self.hyper.contrast_temperature,
-                anchors=batch.anchors,
-            )
+            drawn, users, tags = batch.drawn, self.world.users, self.tags.graph.left
+            if drawn is None:
+                views = encoded.points[users:], other.points[tags:]
+            else:
+                views = encoded.points.index_select(0, users + drawn), other.points.index_select(0, tags + drawn)
+            value = contrastive(*views, temperature=self.hyper.contrast_temperature, population=self.world.items)
             terms["contrast"] = self.hyper.contrast_weight * value
         return terms
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hyperllm.geometry import radial
+
 _SMALL = 1e-4
 _FAR_OUT = 27.0
 
@@ -51,23 +53,35 @@ def _arsinhc(square: Tensor) -> Tensor:
     return torch.where(small, 1 - square / 6 + 3 * square.square() / 40, torch.asinh(root) / root)
 
 
-def expmap0(v: Tensor, c: float = 1.0) -> Tensor:
-    """exp₀(v): x_s = sinh(√c‖v‖)/(√c‖v‖)·v. Tangent (…, d) to point (…, d+1)."""
-    return from_space(_sinhc(c * v.square().sum(-1, keepdim=True)) * v, c)
+def expmap0(v: Tensor, c: float = 1.0, *, radius: float | None = None, soft: bool = False) -> Tensor:
+    """exp₀(v): x_s = sinh(√c‖v‖)/(√c‖v‖)·v, v shortened by `clamp_radius` first where ``radius`` is given.
+
+    Tangent (…, d) to point (…, d+1).
+    """
+
+    def profile(square: Tensor) -> Tensor:
+        if radius is None:
+            return _sinhc(c * square)
+        kept = _kept(square, radius, soft=soft)
+        return kept * _sinhc(c * kept.square() * square)
+
+    return radial.to_point(v, profile, c=c)
 
 
 def logmap0(x: Tensor, c: float = 1.0) -> Tensor:
     """log₀(x) = arsinh(√c‖x_s‖)/(√c‖x_s‖)·x_s. Point (…, d+1) to tangent (…, d)."""
-    space = x[..., 1:]
-    return _arsinhc(c * space.square().sum(-1, keepdim=True)) * space
+    return radial.of_space(x, lambda square: _arsinhc(c * square))
 
 
 def clamp_radius(v: Tensor, radius: float, *, soft: bool = False) -> Tensor:
     """Shorten tangent vectors to ``radius``: v·min(1, r/‖v‖), or smoothly v·r·tanh(‖v‖/r)/‖v‖."""
-    norm = torch.sqrt(v.square().sum(-1, keepdim=True).clamp_min(1e-18))
-    if soft:
-        return v * (radius * torch.tanh(norm / radius) / norm)
-    return v * (radius / norm).clamp_max(1.0)
+    return v * _kept(v.square().sum(-1, keepdim=True), radius, soft=soft)
+
+
+def _kept(square: Tensor, radius: float, *, soft: bool) -> Tensor:
+    """The factor of a vector of this squared length."""
+    norm = torch.sqrt(square.clamp_min(1e-18))
+    return radius * torch.tanh(norm / radius) / norm if soft else (radius / norm).clamp_max(1.0)
 
 
 def separation(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
@@ -81,7 +95,7 @@ def separation(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     square, along = delta.square().sum(-1), (delta * (xs + ys)).sum(-1) / total
     q = square - along.square()
     far_out = c * total.square() > _FAR_OUT
-    if bool(far_out.any()):
+    if x.is_cuda or bool(far_out.any()):  # asking a GPU would make it wait
         q = torch.where(far_out, _separation_far_out(x, y, c), q)
     return q.clamp_min(0.0)
 

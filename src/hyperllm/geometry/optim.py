@@ -6,7 +6,7 @@ so one optimiser serves a mixed model. Knows nothing of losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -16,16 +16,7 @@ from torch.optim import Optimizer
 from hyperllm.geometry.lorentz import tangent_project
 from hyperllm.geometry.manifold import Lorentz, Manifold, ManifoldParameter
 
-
-def _riemannian(parameter: Tensor, weight_decay: float) -> tuple[Tensor, Manifold | None]:
-    """(descent direction, manifold or None). Weight decay is L2 on the ambient coordinates, before the projection."""
-    assert parameter.grad is not None
-    gradient = parameter.grad
-    if weight_decay:
-        gradient = gradient.add(parameter, alpha=weight_decay)
-    if isinstance(parameter, ManifoldParameter):
-        return parameter.manifold.riemannian_gradient(parameter, gradient), parameter.manifold
-    return gradient, None
+_BLOCK = 1 << 17  # numbers of a table that are updated at a time on a CPU: a core's cache holds what they need
 
 
 class _Riemannian(Optimizer):
@@ -39,11 +30,48 @@ class _Riemannian(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group, self.state[parameter])
+                    self._step(parameter, group, self.state[parameter])
         return loss
 
-    def _update(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _step(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        """Rows do not depend on each other, so a table is updated a few of them at a time, while they are in cache."""
+        assert parameter.grad is not None
+        manifold = parameter.manifold if isinstance(parameter, ManifoldParameter) else None
+        if not state:
+            state.update(self._start(parameter, manifold, group))
+        self._begin(state)
+        for rows in _blocks(parameter):
+            mine = {name: value[rows] if value.dim() else value for name, value in state.items()}
+            self._update(parameter.data[rows], parameter.grad[rows], manifold, group, mine)
+
+    def _start(self, parameter: Tensor, manifold: Manifold | None, group: dict[str, Any]) -> dict[str, Tensor]:
+        """The state before the first step: tensors with one row for each of the parameter's, and scalars."""
         raise NotImplementedError
+
+    def _begin(self, state: dict[str, Tensor]) -> None:
+        """Advance what counts steps."""
+
+    def _update(
+        self, x: Tensor, gradient: Tensor, manifold: Manifold | None, group: dict[str, Any], state: dict[str, Tensor]
+    ) -> None:
+        """Change these rows and their state in place."""
+        raise NotImplementedError
+
+
+def _blocks(parameter: Tensor) -> Iterator[Any]:
+    if parameter.is_cuda or parameter.dim() == 0 or not len(parameter):
+        yield ...
+        return
+    size = max(1, _BLOCK * len(parameter) // max(1, parameter.numel()))
+    for start in range(0, len(parameter), size):
+        yield slice(start, start + size)
+
+
+def _descent(x: Tensor, gradient: Tensor, manifold: Manifold | None, weight_decay: float) -> Tensor:
+    """The (Riemannian) gradient. Weight decay is L2 on the ambient coordinates, before the projection."""
+    if weight_decay:
+        gradient = gradient.add(x, alpha=weight_decay)
+    return gradient if manifold is None else manifold.riemannian_gradient(x, gradient)
 
 
 class RiemannianSGD(_Riemannian):
@@ -65,22 +93,25 @@ class RiemannianSGD(_Riemannian):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "raw_first_step": raw_first_step}
         super().__init__(params, defaults)
 
-    def _update(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _start(self, parameter: Tensor, manifold: Manifold | None, group: dict[str, Any]) -> dict[str, Tensor]:
         assert parameter.grad is not None
-        direction, manifold = _riemannian(parameter, group["weight_decay"])
+        if not group["momentum"]:
+            return {}
+        return {"momentum": parameter.grad.clone() if group["raw_first_step"] else torch.zeros_like(parameter.data)}
+
+    def _update(
+        self, x: Tensor, gradient: Tensor, manifold: Manifold | None, group: dict[str, Any], state: dict[str, Tensor]
+    ) -> None:
+        direction = _descent(x, gradient, manifold, group["weight_decay"])
         if group["momentum"]:
-            if "momentum" not in state:
-                state["momentum"] = (
-                    parameter.grad.clone() if group["raw_first_step"] else torch.zeros_like(parameter.data)
-                )
             direction = state["momentum"].mul_(group["momentum"]).add_(direction)
         if manifold is None:
-            parameter.add_(direction, alpha=-group["lr"])
+            x.add_(direction, alpha=-group["lr"])
             return
-        moved = manifold.step(parameter.data, -group["lr"] * _tangent(manifold, parameter.data, direction))
+        moved = manifold.step(x, -group["lr"] * _tangent(manifold, x, direction))
         if group["momentum"]:
-            state["momentum"].copy_(manifold.transport(parameter.data, moved, direction))
-        parameter.copy_(moved)
+            state["momentum"].copy_(manifold.transport(x, moved, direction))
+        x.copy_(moved)
 
 
 class RiemannianAdam(_Riemannian):
@@ -97,28 +128,36 @@ class RiemannianAdam(_Riemannian):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def _update(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        direction, manifold = _riemannian(parameter, group["weight_decay"])
+    def _start(self, parameter: Tensor, manifold: Manifold | None, group: dict[str, Any]) -> dict[str, Tensor]:
+        square = parameter.data if manifold is None else parameter.data[..., :1]
+        return {
+            "step": torch.zeros((), dtype=torch.float64),
+            "mean": torch.zeros_like(parameter.data),
+            "square": torch.zeros_like(square),
+        }
+
+    def _begin(self, state: dict[str, Tensor]) -> None:
+        state["step"] += 1
+
+    def _update(
+        self, x: Tensor, gradient: Tensor, manifold: Manifold | None, group: dict[str, Any], state: dict[str, Tensor]
+    ) -> None:
+        direction = _descent(x, gradient, manifold, group["weight_decay"])
         square = direction.square()
         if manifold is not None:
-            square = manifold.inner(parameter.data, direction, direction).clamp_min(0).unsqueeze(-1)
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float64)
-            state["mean"] = torch.zeros_like(parameter.data)
-            state["square"] = torch.zeros_like(square)
+            square = manifold.inner(x, direction, direction).clamp_min(0).unsqueeze(-1)
         beta1, beta2 = group["betas"]
-        state["step"] += 1
         steps = float(state["step"])
         state["mean"].mul_(beta1).add_(direction, alpha=1 - beta1)
         state["square"].mul_(beta2).add_(square, alpha=1 - beta2)
         scale = torch.sqrt(state["square"] / (1 - beta2**steps)).add_(group["eps"])
         update = -group["lr"] / (1 - beta1**steps) * state["mean"] / scale
         if manifold is None:
-            parameter.add_(update)
+            x.add_(update)
             return
-        moved = manifold.step(parameter.data, _tangent(manifold, parameter.data, update))
-        state["mean"].copy_(manifold.transport(parameter.data, moved, state["mean"]))
-        parameter.copy_(moved)
+        moved = manifold.step(x, _tangent(manifold, x, update))
+        state["mean"].copy_(manifold.transport(x, moved, state["mean"]))
+        x.copy_(moved)
 
 
 def _tangent(manifold: Manifold, x: Tensor, u: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hyperllm.geometry import lorentz
 
-BLOCK = 1 << 24
+BLOCK, GPU_BLOCK = 1 << 20, 1 << 26  # scores at a time: what a core's cache holds, what fills a GPU
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def _blocks(users: Tensor, items: Tensor, k: int, seen: tuple[Tensor, Tensor]) -
     indptr, indices = seen
     columns = items.T.contiguous()
     queries = lorentz.flip(users)
-    size = max(1, BLOCK // len(items))
+    size = max(1, (GPU_BLOCK if items.is_cuda else BLOCK) // max(1, len(items)))
     for start in range(0, len(users), size):
         stop = min(len(users), start + size)
         scores = queries[start:stop] @ columns

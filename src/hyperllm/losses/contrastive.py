@@ -1,11 +1,13 @@
 """The contrastive term that aligns the two views of every item (Eq. 16).
 
 `contrastive` computes value and both gradients in one row-blocked pass: memory is O(block × items), never items².
-`contrastive_plain` is its readable twin and test oracle. Knows points only. Shapes: i items, d dims.
+`contrastive_plain` is its readable twin and test oracle. Knows points only. Shapes: s items, d dims.
 """
 
 from __future__ import annotations
 
+import math
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,73 +15,130 @@ from torch import Tensor
 
 from hyperllm.geometry import lorentz
 
-BLOCK_BYTES = 2 << 20
+TILE = (128, 768)  # rows and columns whose few buffers stay in a core's cache
+HELD_PAIRS = 1 << 24  # most pairs whose weights a CPU holds
+GPU_PAIRS = 1 << 26  # the same where a GPU has no kernel of its own
+_NEAREST = 1e-7  # z − 1 is kept this far from 0, where arcosh has no slope
+_DEEPEST = -60.0  # exp of a logit above this keeps all its digits in float32
 
 
-def contrastive_plain(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0) -> Tensor:
-    """Σᵢ −log softmaxⱼ(−d²(aᵢ, bⱼ)/τ) at j = i.  # Eq. 16; holds an (i, i) matrix."""
+def contrastive_plain(
+    a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, population: int | None = None
+) -> Tensor:
+    """Σᵢ −log softmaxⱼ(−d²(aᵢ, bⱼ)/τ) at j = i.  # Eq. 16; holds an (s, s) matrix."""
     logits = -lorentz.pairwise_sqdist(a, b, c) / temperature
-    return (torch.logsumexp(logits, dim=1) - logits.diagonal()).sum()
+    crowd, rows = _scales(len(a), population)
+    others = logits + math.log(crowd) * (1 - torch.eye(len(a), dtype=a.dtype, device=a.device))
+    return rows * (torch.logsumexp(others, dim=1) - logits.diagonal()).sum()
 
 
-def contrastive(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, anchors: Tensor | None = None) -> Tensor:
+def contrastive(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, population: int | None = None) -> Tensor:
     """Same value as `contrastive_plain`, fused.  # Eq. 16
 
-    ``a``, ``b`` (i, d+1) are the items' points in the two graphs. With ``anchors`` (s,), row numbers without repeats,
-    only those rows of ``a`` are summed, against all of ``b``, and the sum is scaled by i/s: an unbiased estimate.
+    ``a``, ``b`` (s, d+1) are the items' points in the two graphs, row by row the same item. With ``population`` they
+    are a uniform sample of that many items: each row's sum over the other s−1 items is scaled by
+    (population−1)/(s−1), which makes it unbiased, and the sum over rows by population/s. The logarithm of the former
+    leaves a bias of order 1/s; a sample of everything is exact.
     """
-    return _Contrastive.apply(a, b, temperature, c, anchors)  # type: ignore[no-any-return]
+    return _Contrastive.apply(a, b, temperature, c, population)  # type: ignore[no-any-return]
+
+
+def _scales(size: int, population: int | None) -> tuple[float, float]:
+    """(factor of a row's other items, factor of the sum over rows)."""
+    whole = size if population is None else population
+    return max(1, whole - 1) / max(1, size - 1), whole / max(1, size)
 
 
 class _Contrastive(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, temperature: float, c: float, anchors: Tensor | None) -> Tensor:
-        rows = a if anchors is None else a.index_select(0, anchors)
-        own = torch.arange(len(a), device=a.device) if anchors is None else anchors
-        value, grad_rows, grad_b = _blocked(rows, b, own, temperature, c)
-        if anchors is not None:
-            scale = len(a) / max(1, len(anchors))
-            value, grad_b = value * scale, grad_b.mul_(scale)
-            grad_rows = torch.zeros_like(a).index_copy_(0, anchors, grad_rows.mul_(scale))
-        ctx.save_for_backward(grad_rows, grad_b)
-        return value
+    def forward(ctx: Any, a: Tensor, b: Tensor, temperature: float, c: float, population: int | None) -> Tensor:
+        crowd, rows = _scales(len(a), population)
+        fused = _fused_on_gpu if _has_gpu_kernel(a) else blocked
+        value, grad_a, grad_b = fused(a, b, temperature=temperature, c=c, crowd=crowd)
+        ctx.save_for_backward(grad_a, grad_b)
+        ctx.rows = rows
+        return rows * value
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_a, grad_b = ctx.saved_tensors
-        return grads[0] * grad_a, grads[0] * grad_b, None, None, None
+        scale = ctx.rows * grads[0]
+        return scale * grad_a, scale * grad_b, None, None, None
 
 
-def _blocked(rows: Tensor, b: Tensor, own: Tensor, temperature: float, c: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(value, gradient of rows, gradient of b), one block of rows at a time, in a fixed order.
+def _has_gpu_kernel(a: Tensor) -> bool:
+    return a.is_cuda and a.dtype == torch.float32 and find_spec("triton") is not None
 
-    With z = −c⟨a,b⟩: d² = arcosh²(z)/c and ∂d²/∂z = 2·arcosh(z)/√(z²−1)/c, whose limit at z = 1 is 2/c.
+
+def _fused_on_gpu(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
+    from hyperllm.losses import contrastive_triton  # only where a GPU and its compiler are
+
+    return contrastive_triton.fused(a, b, temperature=temperature, c=c, crowd=crowd, nearest=_NEAREST)
+
+
+def blocked(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(value, gradient of a, gradient of b), one block of rows at a time, in a fixed order.
+
+    ``crowd`` multiplies the weight of the items beside a row's own. The weights of a block of rows are held until
+    their sums are known; all else lives in tiles that fit a core's cache. A row's own item is kept out of the tiles.
     """
-    n, items = len(rows), len(b)
-    left, right = -c * lorentz.flip(rows), -c * lorentz.flip(b)
-    columns = b.T.contiguous()
-    block = max(1, min(n, BLOCK_BYTES // (4 * items)))
-    z, root, far = (b.new_empty(block, items) for _ in range(3))
-    value = b.new_zeros((), dtype=torch.float64)
-    grad_rows, grad_b = torch.empty_like(rows), torch.zeros_like(b)
-    for start in range(0, n, block):
-        stop = min(n, start + block)
-        u, r, t = z[: stop - start], root[: stop - start], far[: stop - start]
-        torch.mm(left[start:stop], columns, out=u)
-        u.sub_(1.0).clamp_min_(1e-7)
-        torch.add(u, 2.0, out=r).mul_(u).sqrt_()
-        torch.add(u, r, out=t).log1p_()  # arcosh(z)
-        torch.div(t, r, out=r)  # ∂d²/∂z · c/2
-        logits = t.square_().mul_(-1.0 / (temperature * c))
-        own_column = own[start:stop].unsqueeze(1)
-        positive = logits.gather(1, own_column)
-        top = logits.amax(1, keepdim=True)
-        weights = logits.sub_(top).exp_()
-        total = weights.sum(1, keepdim=True)
-        value += (total.log() + top - positive).double().sum()
-        slope = r.gather(1, own_column)
-        weights.mul_(-2.0 / (temperature * c) / total).mul_(r)
-        weights.scatter_add_(1, own_column, slope * (2.0 / (temperature * c)))
-        torch.mm(weights, right, out=grad_rows[start:stop])
-        grad_b.addmm_(weights.T, left[start:stop])
-    return value.to(b.dtype), grad_rows, grad_b
+    n, sharpness = len(a), 1.0 / (temperature * c)
+    left, right, columns = -c * lorentz.flip(a), -c * lorentz.flip(b), b.T.contiguous()
+    height, width = _block(a)
+    tiles = [slice(first, min(n, first + width)) for first in range(0, n, width)]
+    held, scratch = a.new_empty(len(tiles), height * width), a.new_empty(2, height * width)
+    value = a.new_zeros((), dtype=torch.float64)
+    grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
+    distance, slope = _arcosh((left * b).sum(1), a.new_empty(n))
+    own = -sharpness * distance.square()
+    for start in range(0, n, height):
+        rows = slice(start, min(n, start + height))
+        count = rows.stop - start
+        top = _top(own[rows], left[rows], columns, sharpness)
+        shift, own_weight = (math.log(crowd) - top).unsqueeze(1), torch.exp(own[rows] - top)
+        total = own_weight.clone()
+        weights = [buffer[: count * (t.stop - t.start)].view(count, -1) for buffer, t in zip(held, tiles, strict=True)]
+        for part, tile in zip(weights, tiles, strict=True):
+            z, ratio = (buffer[: part.numel()].view(part.shape) for buffer in scratch)
+            far, ratio = _arcosh(torch.mm(left[rows], columns[:, tile], out=z), ratio)
+            torch.addcmul(shift, far, far, value=-sharpness, out=part).exp_()
+            part.diagonal(start - tile.start).zero_()
+            total += part.sum(1)
+            grad_a[rows].addmm_(part.mul_(ratio), right[tile])
+        value += (total.log() + top - own[rows]).double().sum()
+        scale = (-2.0 * sharpness / total).unsqueeze(1)
+        pull = ((own_weight - total) * slope[rows]).unsqueeze(1)
+        grad_a[rows].addcmul_(pull, right[rows]).mul_(scale)
+        push = scale * left[rows]
+        grad_b[rows].addcmul_(pull, push)
+        for part, tile in zip(weights, tiles, strict=True):
+            grad_b[tile].addmm_(part.T, push)
+    return value.to(a.dtype), grad_a, grad_b
+
+
+def _block(a: Tensor) -> tuple[int, int]:
+    """Rows held at a time, and columns of a tile."""
+    if a.is_cuda:  # each operation is a kernel of its own, so few large ones
+        return max(1, min(len(a), GPU_PAIRS // max(1, len(a)))), len(a)
+    return max(1, min(len(a), TILE[0], HELD_PAIRS // max(1, len(a)))), min(len(a), TILE[1])
+
+
+def _arcosh(z: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """(arcosh(z), arcosh(z)/√(z²−1)) in the storage of ``z`` and ``slope``: d·√c, and half of c·∂d²/∂z (1 at z = 1)."""
+    z.clamp_min_(1.0 + _NEAREST)
+    torch.sub(z, 1.0, out=slope)
+    slope.addcmul_(z, slope).sqrt_()
+    z.add_(slope).log_()
+    return z, torch.div(z, slope, out=slope)
+
+
+def _top(own: Tensor, left: Tensor, columns: Tensor, sharpness: float) -> Tensor:
+    """What to subtract from the logits of these rows: the own item's, or the largest where that could overflow.
+
+    Finding the largest costs a product and a pass over the pairs; where own items are near, it is left out.
+    """
+    if not own.is_cuda and not bool((own < _DEEPEST).any()):
+        return own
+    nearest = (left @ columns).amin(1)
+    distance, _ = _arcosh(nearest, torch.empty_like(nearest))
+    return torch.maximum(own, -sharpness * distance.square())

@@ -5,6 +5,7 @@ Knows points and triplets; does not know where either came from. Shapes: n point
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hyperllm.geometry import lorentz
@@ -17,10 +18,10 @@ def margin_ranking(points: Tensor, triplets: Triplets, *, margin: float | Tensor
     ``margin`` is a number or one value a triplet (b,). Deviation: Eq. 6 prints plain distances; all published code
     uses squared ones, and so do the published margins.
     """
-    anchor = points.index_select(0, triplets.anchor)
-    positive = points.index_select(0, triplets.positive)
     b, q = triplets.negative.shape
-    negative = points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, points.shape[-1])
+    rows = torch.cat([triplets.anchor, triplets.positive, triplets.negative.reshape(-1)])
+    anchor, positive, negative = points.index_select(0, rows).split([b, b, b * q])
+    negative = negative.reshape(b, q, points.shape[-1])
     near = lorentz.sqdist(anchor, positive, c)
     far = lorentz.sqdist(anchor.unsqueeze(1), negative, c)
     gap = near + margin

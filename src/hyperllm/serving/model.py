@@ -46,6 +46,8 @@ Geometry = Literal["lorentz", "inner"]
 Vectors = Floats | sparse.csr_matrix
 KIND = storage.KIND
 _SCORES_AT_ONCE = 2**24
+_SCORES_IN_CACHE = 2**21
+_USERS_AT_ONCE = 64  # fewer than this and converting the items costs more than the product
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +231,7 @@ class ScoreModel:
         lorentz = self.geometry == "lorentz"
         right = ItemSide.of(self.item_vectors, lorentz=lorentz, sparse_left=sparse_left, chosen=chosen, scale=scale)
         found: list[TopK] = []
-        step = max(1, _SCORES_AT_ONCE // max(1, width))
+        step = max(1, min(max(_USERS_AT_ONCE, _SCORES_IN_CACHE // max(1, width)), _SCORES_AT_ONCE // max(1, width)))
         for start in range(0, count, step):
             part = slice(start, start + step)
             scores = right.product(queries(part))

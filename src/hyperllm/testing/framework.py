@@ -176,4 +176,4 @@ def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def flat(batch: Batch) -> Tensor:
     """Everything random of a batch in one tensor."""
     parts = [t for triplets in (batch.user_item, batch.tag) if triplets is not None for t in vars(triplets).values()]
-    return torch.cat([*(p.flatten() for p in parts), *([] if batch.anchors is None else [batch.anchors])])
+    return torch.cat([*(p.flatten() for p in parts), *([] if batch.drawn is None else [batch.drawn])])

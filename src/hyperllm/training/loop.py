@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -21,6 +22,8 @@ from torch.optim import Optimizer
 from hyperllm.config import SETTINGS
 from hyperllm.errors import TrainingDiverged
 from hyperllm.training import checkpoint
+from hyperllm.training.ahead import ahead
+from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.average import WeightAverage
 from hyperllm.training.report import Epoch, FitReport
 
@@ -63,8 +66,25 @@ class FitConfig:
     """Stop after this many epochs without a better validation score."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Validate and keep a moving average of the weights, with this much of the old a step; 0 for no average."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """What training's dense matrix products read of their inputs, where the processor has faster units for less; sums,
+    geometry and evaluation stay float32."""
     checkpoint_every_s: NonNegativeFloat = 10.0
     """Seconds between checkpoints, taken at the end of an epoch; 0 saves after each."""
+
+
+_PRECISIONS = {"float32": "highest", "tf32": "high", "bf16": "medium"}
+
+
+@contextmanager
+def multiplying(precision: str) -> Generator[None]:
+    """Inside, dense products of float32 matrices may use this precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(_PRECISIONS[precision])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 Callback = Callable[[Epoch, FitReport], None]
@@ -85,6 +105,7 @@ def fit(
     ``folder`` holds the checkpoint; a checkpoint of the same ``identity`` is continued, and the result is bit for bit
     that of an uninterrupted run on the CPU. Raises `TrainingDiverged` with epoch and term.
     """
+    keep_freed_memory()
     state = _State(task, config, folder, {**(identity or {}), "average": config.average})
     state.restore()
     saved_at = time.monotonic()
@@ -136,7 +157,8 @@ class _State:
         """One epoch."""
         began = time.monotonic()
         number = len(self.report.epochs) + 1
-        terms = _pass(self.task, number, self.average, on_step)
+        with multiplying(self.limits.precision):
+            terms = _pass(self.task, number, self.average, on_step)
         with self.average.applied():
             self.task.module.eval()
             metrics = self.task.validate()
@@ -165,18 +187,19 @@ def _pass(task: Task[Any], number: int, average: WeightAverage, on_step: StepCal
     task.module.train()
     sums: dict[str, Tensor] = {}
     steps = 0
-    for steps, batch in enumerate(task.batches(number), start=1):
-        for optimizer in task.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        terms = task.losses(batch)
-        torch.stack(list(terms.values())).sum().backward()
-        for optimizer in task.optimizers:
-            optimizer.step()
-        average.update()
-        for name, value in terms.items():
-            sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
-        if on_step is not None:
-            on_step(number, steps)
+    with closing(ahead(task.batches(number))) as batches:
+        for steps, batch in enumerate(batches, start=1):
+            for optimizer in task.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            terms = task.losses(batch)
+            torch.stack(list(terms.values())).sum().backward()
+            for optimizer in task.optimizers:
+                optimizer.step()
+            average.update()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
+            if on_step is not None:
+                on_step(number, steps)
     means = {name: float(value) / max(1, steps) for name, value in sums.items()}
     for name, value in means.items():
         if not math.isfinite(value):

@@ -52,9 +52,10 @@ class TripletSampler:
         owner = self._keys // positives.pool
         self._count = np.bincount(owner, minlength=int(taken[:, 0].max(initial=-1)) + 1)
         usable = self._count[positives.pairs[:, 0]] < positives.pool
-        self.pairs = positives.pairs[usable]
-        crowded = np.flatnonzero(2 * self._count > positives.pool)
-        self._complement = {int(a): self._free(int(a)) for a in crowded if self._count[a] < positives.pool}
+        self.pairs = positives.pairs if usable.all() else positives.pairs[usable]
+        self._hub = 2 * self._count > positives.pool
+        hubs = np.flatnonzero(self._hub & (self._count < positives.pool))
+        self._complement = {int(anchor): self._free(int(anchor)) for anchor in hubs}
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -71,9 +72,10 @@ class TripletSampler:
         """Negatives (b, q) for anchors (b,): none is a positive of its anchor."""
         repeated = np.repeat(anchors, self.negatives)
         drawn = rng.integers(self.positives.pool, size=len(repeated))
-        for anchor in sorted(self._complement.keys() & set(anchors.tolist())):
-            mine = repeated == anchor
-            drawn[mine] = rng.choice(self._complement[anchor], size=int(mine.sum()))
+        of_hubs = np.flatnonzero(self._hub[repeated])
+        for anchor in np.unique(repeated[of_hubs]):
+            mine = of_hubs[repeated[of_hubs] == anchor]
+            drawn[mine] = rng.choice(self._complement[int(anchor)], size=len(mine))
         wrong = np.arange(len(repeated))
         for _ in range(_RETRIES):
             wrong = wrong[self._taken(repeated[wrong] * self.positives.pool + drawn[wrong])]
@@ -84,10 +86,13 @@ class TripletSampler:
             drawn[place] = rng.choice(self._free(int(repeated[place])))
         return drawn.reshape(len(anchors), self.negatives)
 
-    def epoch(self, rng: np.random.Generator) -> Triplets:
-        """All positive pairs once, shuffled, each with its negatives, as node numbers."""
-        pairs = self.pairs[rng.permutation(len(self.pairs))]
-        return self._nodes(pairs, self.draw(pairs[:, 0], rng))
+    def epoch(self, rng: np.random.Generator, *, steps: int) -> Iterator[Triplets]:
+        """All positive pairs once, shuffled, in ``steps`` nearly equal batches, each drawn as it is asked for."""
+        order = rng.permutation(len(self.pairs))
+        edges = np.linspace(0, len(order), steps + 1).round().astype(int)
+        for start, stop in pairwise(edges):
+            pairs = self.pairs[order[start:stop]]
+            yield self._nodes(pairs, self.draw(pairs[:, 0], rng))
 
     def _nodes(self, pairs: Rows, negatives: Rows) -> Triplets:
         offset = self.positives.pool_offset
@@ -96,13 +101,6 @@ class TripletSampler:
             torch.from_numpy(pairs[:, 1] + offset),
             torch.from_numpy(negatives + offset),
         )
-
-
-def batches(triplets: Triplets, steps: int) -> Iterator[Triplets]:
-    """Cut an epoch into ``steps`` nearly equal consecutive batches."""
-    edges = np.linspace(0, len(triplets), steps + 1).round().astype(int)
-    for start, stop in pairwise(edges):
-        yield Triplets(triplets.anchor[start:stop], triplets.positive[start:stop], triplets.negative[start:stop])
 
 
 def join(*parts: Triplets) -> Triplets:

@@ -1,0 +1,93 @@
+"""What the benchmarks train on: generated shops of a wanted size, and timing shared by all tables."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hyperllm.data.interactions import Pairs
+from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
+from hyperllm.frameworks import Base, Integration
+from hyperllm.frameworks.world import World
+from hyperllm.ids import Rows, Vocabulary
+from hyperllm.training.average import WeightAverage
+
+BEAUTY = {"users": 10_553, "items": 6_086, "interactions": 70_614, "tags": 6_418}
+
+
+def power_law(size: int, count: int, rng: np.random.Generator, *, exponent: float = 0.7) -> Rows:
+    """``count`` rows below ``size``, row r with probability ∝ (r + 1)^−exponent, by inverting the continuous law."""
+    top = (size + 1.0) ** (1 - exponent) - 1
+    drawn = (1 + top * rng.random(count)) ** (1 / (1 - exponent)) - 1
+    return np.minimum(drawn.astype(np.int64), size - 1)
+
+
+def distinct(left: Rows, right: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """``count`` of the distinct pairs (m, 2), or all if there are fewer."""
+    keys = np.unique(left * (right.max() + 1) + right)
+    keys = np.sort(rng.permutation(keys)[:count])
+    return np.stack(np.divmod(keys, right.max() + 1), axis=1)
+
+
+def shop(*, users: int, items: int, interactions: int, tags: int, seed: int = 0) -> World:
+    """Power-law clicks on users and items, eight tags an item and two and a half tag–tag edges a tag."""
+    rng = np.random.default_rng(seed)
+
+    def pairs(left: int, right: int, count: int) -> Rows:
+        drawn = int(1.3 * count)
+        shuffled = rng.permutation(left)  # who is active has nothing to do with a row number
+        return distinct(shuffled[power_law(left, drawn, rng)], power_law(right, drawn, rng), count, rng)
+
+    clicks = pairs(users, items, interactions)
+    valid = Pairs(np.arange(min(users, 1000)), np.zeros(min(users, 1000), dtype=np.int64))
+    split = Split(ids(users), ids(items), Pairs(clicks[:, 0], clicks[:, 1]), valid, valid)
+    edges = rng.integers(tags, size=(5 * tags // 2, 2))
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    graph = TagGraph(
+        ids(tags), split.items, ids(tags).ids, np.full(tags, -1), pairs(tags, items, 8 * items), edges, directed=False
+    )
+    return World.of(split, tags=graph)
+
+
+def ids(size: int) -> Vocabulary:
+    """``size`` ids."""
+    return Vocabulary(tuple(str(k) for k in range(size)))
+
+
+def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:
+    """Median seconds of one call, after one to warm up."""
+    work()
+    times: list[float] = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def step_of(framework: Base | Integration) -> Callable[[], None]:
+    """One optimisation step on a fixed batch, the weight average included."""
+    batch = next(iter(framework.batches(1)))
+    average = WeightAverage(framework, decay=0.99)
+
+    def step() -> None:
+        for optimizer in framework.optimizers:
+            optimizer.zero_grad()
+        sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
+        for optimizer in framework.optimizers:
+            optimizer.step()
+        average.update()
+
+    return step
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns, the first flush left, the others flush right."""
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    for row in [head, *rows]:
+        cells = [c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells), flush=True)
