@@ -19,6 +19,7 @@ from worlds import shop, table
 
 from hyperllm.backbones import HGCF
 from hyperllm.frameworks import HyperLLMConfig, Integration
+from hyperllm.frameworks.world import World
 from hyperllm.training.ahead import ahead
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.average import WeightAverage
@@ -33,8 +34,10 @@ def peak_mb() -> float:
 
 def measure(interactions: int, steps: int) -> dict[str, float]:
     """Train a few steps; seconds a step, and memory the model and its steps add to the training set."""
-    world = shop(users=interactions // 8, items=interactions // 16, interactions=interactions, tags=interactions // 16)
+    items = interactions // 16
+    split, tags = shop(users=interactions // 8, items=items, interactions=interactions, tags=items)
     before = peak_mb()
+    world = World.of(split, tags=tags)
     config = HyperLLMConfig(variant="structural", batch_size=len(world.train) // STEPS_A_PASS)
     framework = Integration(world, HGCF(), config)
     assert framework.tags is not None

@@ -1,115 +1,147 @@
 """Cost of one training step, as ratios taken in one run: `make bench WHAT=step`.
 
-A catalogue of Beauty's size is drawn at random; times are medians over a few repetitions.
+The first table holds whole steps of a shop of Beauty's size: the equations written plainly against this library, exact
+and sampled, each in a process of its own so that its peak memory is its own; `extra` is what the steps add to the level
+before the first one. The second table takes a step apart and names the limit of the contrastive term: three products
+of items × items.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import argparse
+import json
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
+import plain
 import torch
+from worlds import BEAUTY, seconds, shop, step_of, table
 
 from hyperllm.backbones import HGCF
-from hyperllm.data.interactions import Pairs
-from hyperllm.data.split import Split
-from hyperllm.data.tags import TagGraph
 from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration
+from hyperllm.frameworks.experts import MixtureOfExperts
 from hyperllm.frameworks.world import World
-from hyperllm.geometry import lorentz
-from hyperllm.ids import Vocabulary
 from hyperllm.losses.contrastive import contrastive, contrastive_plain
+from hyperllm.losses.ranking import margin_ranking
+from hyperllm.training.allocator import keep_freed_memory
 
-USERS, ITEMS, TAGS, PAIRS, TAG_ITEMS, TAG_TAGS = 10_553, 6_086, 6_418, 70_614, 51_396, 16_739
-REPEATS = 5
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Median seconds of one call, after one to warm up."""
-    work()
-    times: list[float] = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+DIM, TEXT_DIM = 50, 128
+WHOLE = {
+    "plain": "equations as written",
+    "exact": "ours, exact",
+    "sampled": "ours, sampled (default)",
+}
 
 
-def world() -> World:
-    """Random pairs of Beauty's size."""
-    rng = np.random.default_rng(0)
-
-    def vocabulary(size: int) -> Vocabulary:
-        return Vocabulary(tuple(str(k) for k in range(size)))
-
-    def edges(left: int, right: int, count: int) -> np.ndarray:
-        return np.unique(np.stack([rng.integers(left, size=count), rng.integers(right, size=count)], axis=1), axis=0)
-
-    clicks = edges(USERS, ITEMS, PAIRS)
-    pairs = Pairs(clicks[:, 0], clicks[:, 1])
-    split = Split(vocabulary(USERS), vocabulary(ITEMS), pairs, Pairs(pairs.user[:9], pairs.item[:9]), pairs)
-    tags = TagGraph(
-        vocabulary(TAGS),
-        split.items,
-        vocabulary(TAGS).ids,
-        np.full(TAGS, -1),
-        edges(TAGS, ITEMS, TAG_ITEMS),
-        edges(TAGS, TAGS, TAG_TAGS),
-        directed=False,
-    )
-    return World.of(split, tags=tags)
+def phase2(**settings: object) -> Integration:
+    """Phase 2 on a shop of Beauty's size."""
+    split, tags = shop(**BEAUTY)
+    world = World.of(split, tags=tags)
+    start = 0.1 * torch.randn(world.graph.nodes, DIM, generator=torch.Generator().manual_seed(0))
+    return Integration(world, HGCF(), HyperLLMConfig(**settings), start=start)  # type: ignore[arg-type]
 
 
-def step_of(framework: Base | Integration) -> Callable[[], None]:
-    """One optimisation step on a fixed batch."""
-    batch = next(iter(framework.batches(1)))
+def resident_mb() -> float:
+    """What the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
-    def step() -> None:
-        for optimizer in framework.optimizers:
-            optimizer.zero_grad()
-        sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
-        for optimizer in framework.optimizers:
-            optimizer.step()
 
-    return step
+def whole(kind: str) -> dict[str, float]:
+    """Seconds of a step, and memory it adds."""
+    if kind != "plain":
+        keep_freed_memory()  # as training does
+    framework = phase2(contrast="sampled" if kind == "sampled" else "exact")
+    step = plain.step_of(framework) if kind == "plain" else step_of(framework)
+    before = resident_mb()
+    spent = seconds(step, repeats=3 if kind == "plain" else 9)
+    return {"step_s": spent, "extra_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before}
+
+
+def parts() -> list[tuple[str, Callable[[], object]]]:
+    """What a step is made of, forward and backward."""
+    framework = phase2(contrast="sampled")
+    world, tags, batch = framework.world, framework.tags, next(iter(framework.batches(1)))
+    assert tags is not None
+    assert batch.drawn is not None
+    assert batch.tag is not None
+    x = framework.features().detach().requires_grad_()
+    pushed = torch.randn_like(x)
+    summed = framework.backbone.combine(x, world.graph).detach().requires_grad_()
+    points = framework.backbone.read_out(summed).detach().requires_grad_()
+    pulled = torch.randn_like(points)
+    other = tags.encode(framework.backbone, x[world.users :], epoch=1).points.detach()
+    a, b = (p.detach().clone().requires_grad_() for p in (points[world.users :], other[tags.graph.left :]))
+    left, right = a.detach(), b.detach()
+    few = [p.detach()[batch.drawn].requires_grad_() for p in (a, b)]
+    experts = MixtureOfExperts(TEXT_DIM, DIM, generator=torch.Generator().manual_seed(0))
+    text = torch.randn(world.graph.nodes, TEXT_DIM)
+    sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
+    base = Base(world, HGCF(), BaseConfig())
+
+    def products() -> None:
+        height = 256
+        for first in range(0, world.items, height):
+            pairs = left[first : first + height] @ right.T
+            pairs @ right
+            pairs.T @ left[first : first + height]
+
+    grad = torch.autograd.grad
+    weight = framework.nodes.weight
+    return [
+        ("three items × items products, in blocks", products),
+        ("Eq. 16, plain", lambda: grad(contrastive_plain(a, b, temperature=0.5), (a, b))),
+        ("Eq. 16, exact", lambda: grad(contrastive(a, b, temperature=0.5), (a, b))),
+        ("Eq. 16, sampled", lambda: grad(contrastive(*few, temperature=0.5, population=world.items), few)),
+        ("tables to tangent vectors", lambda: grad(framework.features(), weight, pushed)),
+        ("three layers on users and items", lambda: grad(framework.backbone.combine(x, world.graph), x, pushed)),
+        ("one sparse product of them", lambda: world.graph.operator @ pushed),
+        ("clamp and exp₀", lambda: grad(framework.backbone.read_out(summed), summed, pulled)),
+        ("ranking loss", lambda: grad(margin_ranking(points, batch.user_item, margin=1.1), points)),
+        ("optimisers", lambda: [optimizer.step() for optimizer in framework.optimizers]),
+        ("step, base", step_of(base)),
+        ("step, phase 2", step_of(framework)),
+        ("experts of phase 1", lambda: grad(experts(text), list(experts.parameters()), pushed)),
+        ("an epoch's batches (made ahead)", lambda: list(framework.batches(1))),
+        ("validation", framework.validate),
+    ]
 
 
 def main() -> None:
-    """Print the table."""
-    scene, dim = world(), 50
-    points = [lorentz.expmap0(0.2 * torch.randn(ITEMS, dim)).requires_grad_() for _ in range(2)]
-    a, b = (p.detach() for p in points)
-
-    def products() -> None:
-        (a @ b.T) @ b
-        (b @ a.T) @ a  # four products of this shape; three are needed
-
-    def backward(term: Callable[..., torch.Tensor], **options: object) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(term(*points, temperature=0.5, **options), points)
-
-    def phase2(**settings: object) -> Callable[[], None]:
-        config = HyperLLMConfig(variant="full", **settings)  # type: ignore[arg-type]
-        start = 0.1 * torch.randn(scene.graph.nodes, dim)
-        return step_of(Integration(scene, HGCF(), config, start=start))
-
-    rows = {
-        "three item x item products": lambda: None,
-        "contrastive, plain": backward(contrastive_plain),
-        "contrastive, fused": backward(contrastive),
-        "contrastive, fused, 1024 anchors": backward(contrastive, anchors=torch.arange(1024)),
-        "step, base, tangent tables": step_of(Base(scene, HGCF(), BaseConfig())),
-        "step, base, manifold tables": step_of(Base(scene, HGCF(), BaseConfig(parametrisation="manifold"))),
-        "step, full, all anchors": phase2(contrast_anchors=None),
-        "step, full, 1024 anchors": phase2(contrast_anchors=1024),
-        "step, full, manifold, 1024 anchors": phase2(contrast_anchors=1024, parametrisation="manifold"),
-    }
-    unit = 0.75 * seconds(products)
-    print(f"{ITEMS:,} items, {dim} dims, {torch.get_num_threads()} threads")
-    for name, work in rows.items():
-        spent = unit if name == "three item x item products" else seconds(work)
-        print(f"{name:40} {spent:8.3f} s {spent / unit:8.1f}x")
+    """Print both tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--one", choices=WHOLE)
+    chosen = parser.parse_args()
+    if chosen.one:
+        print(json.dumps(whole(chosen.one)))
+        return
+    found = {}
+    for kind in WHOLE:
+        out = subprocess.run([sys.executable, __file__, "--one", kind], check=True, capture_output=True)
+        found[kind] = json.loads(out.stdout)
+    reference = found["plain"]
+    print(f"{BEAUTY['users']:,} users, {BEAUTY['items']:,} items, {DIM} dims, {torch.get_num_threads()} threads")
+    table(
+        ["phase 2, one step", "s", "times faster", "extra MB", "share"],
+        [
+            [
+                WHOLE[kind],
+                f"{row['step_s']:.3f}",
+                f"{reference['step_s'] / row['step_s']:.1f}",
+                f"{row['extra_mb']:.0f}",
+                f"{row['extra_mb'] / reference['extra_mb']:.2f}",
+            ]
+            for kind, row in found.items()
+        ],
+    )
+    print()
+    keep_freed_memory()
+    timed = [(name, seconds(work, repeats=3 if "plain" in name else 9)) for name, work in parts()]
+    unit = timed[0][1]
+    table(["part", "ms", "ratio"], [[name, f"{1e3 * spent:.1f}", f"{spent / unit:.2f}"] for name, spent in timed])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.frameworks import Base, Integration
-from hyperllm.frameworks.world import World
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.training.average import WeightAverage
 
@@ -33,7 +32,7 @@ def distinct(left: Rows, right: Rows, count: int, rng: np.random.Generator) -> R
     return np.stack(np.divmod(keys, right.max() + 1), axis=1)
 
 
-def shop(*, users: int, items: int, interactions: int, tags: int, seed: int = 0) -> World:
+def shop(*, users: int, items: int, interactions: int, tags: int, seed: int = 0) -> tuple[Split, TagGraph]:
     """Power-law clicks on users and items, eight tags an item and two and a half tag–tag edges a tag."""
     rng = np.random.default_rng(seed)
 
@@ -43,14 +42,14 @@ def shop(*, users: int, items: int, interactions: int, tags: int, seed: int = 0)
         return distinct(shuffled[power_law(left, drawn, rng)], power_law(right, drawn, rng), count, rng)
 
     clicks = pairs(users, items, interactions)
-    valid = Pairs(np.arange(min(users, 1000)), np.zeros(min(users, 1000), dtype=np.int64))
-    split = Split(ids(users), ids(items), Pairs(clicks[:, 0], clicks[:, 1]), valid, valid)
+    held_out = Pairs(np.arange(users), rng.integers(items, size=users))
+    split = Split(ids(users), ids(items), Pairs(clicks[:, 0], clicks[:, 1]), held_out, held_out)
     edges = rng.integers(tags, size=(5 * tags // 2, 2))
     edges = edges[edges[:, 0] != edges[:, 1]]
     graph = TagGraph(
         ids(tags), split.items, ids(tags).ids, np.full(tags, -1), pairs(tags, items, 8 * items), edges, directed=False
     )
-    return World.of(split, tags=graph)
+    return split, graph
 
 
 def ids(size: int) -> Vocabulary:

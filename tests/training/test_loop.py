@@ -225,3 +225,22 @@ def test_selection_is_the_sum_of_the_four_validation_metrics() -> None:
     epoch = Epoch(1, {}, {"recall@10": 0.1, "recall@20": 0.2, "ndcg@10": 0.3, "ndcg@20": 0.4, "saturated": 5.0}, 0.0)
     assert math.isclose(epoch.selection, 1.0)
     assert FitReport().best is None
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_precision_holds_while_training_and_not_while_validating(precision: str) -> None:
+    wanted = {"float32": "highest", "tf32": "high", "bf16": "medium"}[precision]
+    seen: list[str] = []
+
+    class Watched(Toy):
+        def losses(self, batch: Tensor) -> dict[str, Tensor]:
+            seen.append(torch.get_float32_matmul_precision())
+            return super().losses(batch)
+
+        def validate(self) -> dict[str, float]:
+            assert torch.get_float32_matmul_precision() == "highest"
+            return super().validate()
+
+    fit(Watched([0.1]), FitConfig(epochs=1, precision=precision))  # type: ignore[arg-type]
+    assert set(seen) == {wanted}
+    assert torch.get_float32_matmul_precision() == "highest"

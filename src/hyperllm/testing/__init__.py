@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hyperllm.testing.backbone import BackboneContract
     from hyperllm.testing.framework import FrameworkContract
-    from hyperllm.testing.memory import largest_tensor
+    from hyperllm.testing.memory import largest_tensor, peak_bytes
     from hyperllm.testing.worlds import PlantedWorld, checkerboard_world, tree_world
 
 _HOME = {
@@ -26,6 +26,7 @@ _HOME = {
     "PlantedWorld": "worlds",
     "checkerboard_world": "worlds",
     "largest_tensor": "memory",
+    "peak_bytes": "memory",
     "tree_world": "worlds",
 }
 
@@ -35,6 +36,7 @@ __all__ = [
     "PlantedWorld",
     "checkerboard_world",
     "largest_tensor",
+    "peak_bytes",
     "tree_world",
 ]
 

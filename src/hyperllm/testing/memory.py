@@ -1,15 +1,16 @@
-"""How large a tensor a computation ever makes.
+"""How large a tensor a computation ever makes, and how much it holds at once.
 
 Knows torch's operations, forward and backward. Does not know what is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -36,3 +37,16 @@ def largest_tensor() -> Generator[Largest]:
     """Watch the operations of the body on this thread."""
     with Largest() as watcher:
         yield watcher
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """Most bytes of tensors on the CPU that ``work`` held at once, beyond those that were there before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        work()
+    results: Any = record.profiler
+    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
+    level = top = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        level += event.nbytes()
+        top = max(top, level)
+    return top
