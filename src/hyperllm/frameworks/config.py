@@ -23,11 +23,11 @@ class BaseConfig:
     """Intrinsic dimension d of tables and points."""
     margin: NonNegativeFloat = 2.3
     """Margin of the user–item ranking loss (m₂ in HyperLLM, the base margin elsewhere)."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 4e-3
     """Step size of the node tables; losses are sums over the batch."""
     weight_decay: NonNegativeFloat = 5e-4
     """L2 on the node tables, added to the gradient."""
-    momentum: NonNegativeFloat = 0.95
+    momentum: NonNegativeFloat = 0.9
     """Of SGD; ignored by adam."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Rule for the node tables."""
@@ -67,15 +67,15 @@ class HyperLLMConfig(BaseConfig):
     """K of Eq. 8."""
     text_dim: PositiveInt | None = 128
     """PCA-whiten text vectors to this many directions before the experts; none feeds them as they are."""
-    meta_learning_rate: PositiveFloat = 2e-3
+    meta_learning_rate: PositiveFloat = 4e-3
     """Step size of the experts."""
     meta_optimizer: Literal["adam", "sgd"] = "adam"
     """Rule for the experts; ``sgd`` uses momentum and weight_decay of the tables, as the published code does."""
-    meta_epochs: PositiveInt = 60
+    meta_epochs: PositiveInt = 30
     """Most passes of phase 1."""
-    meta_patience: PositiveInt = 8
+    meta_patience: PositiveInt = 6
     """Stop phase 1 after this many epochs without a better validation score."""
-    user_radius: PositiveFloat | None = 0.36
+    user_radius: PositiveFloat | None = 0.04
     """Mean radius to which phase 1's user vectors are scaled where phase 2 starts (Eq. 12); none leaves them."""
     item_radius: PositiveFloat | None = 1.42
     """The same for item vectors."""
@@ -111,7 +111,14 @@ class HyperLLMConfig(BaseConfig):
         return self.uses_tags and self.variant != "no-contrast" and self.contrast_weight > 0
 
 
-_QUIRKS: dict[str, object] = {"compat": True, "dim": 49, "parametrisation": "manifold", "average": 0.0}
+_QUIRKS: dict[str, object] = {
+    "compat": True,
+    "dim": 49,
+    "parametrisation": "manifold",
+    "learning_rate": 1e-3,
+    "momentum": 0.95,
+    "average": 0.0,
+}
 
 COMPAT: dict[str, dict[str, object]] = {
     "base": _QUIRKS,

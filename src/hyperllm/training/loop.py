@@ -64,7 +64,7 @@ class FitConfig:
     """Most passes over the training pairs."""
     patience: PositiveInt = 50
     """Stop after this many epochs without a better validation score."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.98
     """Validate and keep a moving average of the weights, with this much of the old a step; 0 for no average."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """What training's dense matrix products read of their inputs, where the processor has faster units for less; sums,
