@@ -38,7 +38,7 @@ def had(encoder: str) -> bool:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoders", nargs="*", default=["hash", "wordllama", "minilm"])
     encoders = [name for name in parser.parse_args().encoders if had(name)]
     with tempfile.TemporaryDirectory() as folder:

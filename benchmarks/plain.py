@@ -6,12 +6,13 @@ turn, gradients by autograd, torch's own kernels, one row-normalised operator in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from hyperllm.frameworks import HyperLLMConfig, Integration
+from hyperllm.frameworks import Integration
+from hyperllm.frameworks.base import Batch
 from hyperllm.geometry.manifold import Lorentz, ManifoldParameter
 from hyperllm.geometry.optim import RiemannianSGD
 from hyperllm.graph import Graph, Triplets
@@ -67,26 +68,34 @@ def coo(graph: Graph) -> Tensor:
     return graph.operator.to_sparse_coo().coalesce()
 
 
+def loss(framework: Integration, tables: Sequence[Tensor], operators: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Eq. 15 of one batch; ``tables`` are points of users and items, and of tags."""
+    config, tags, users = framework.hyper, framework.tags, framework.world.users
+    assert tags is not None
+    assert batch.tag is not None
+    nodes, tag_nodes = (to_tangent(table) for table in tables)
+    one = encode(nodes, operators[0])
+    other = encode(torch.cat([tag_nodes, nodes[users:]]), operators[1])
+    aligned = contrast(one[users:], other[tags.graph.left :], config.contrast_temperature)
+    ranked = ranking(one, batch.user_item, config.margin) + ranking(other, batch.tag, config.tag_margin)
+    return ranked + config.contrast_weight * aligned
+
+
 def step_of(framework: Integration) -> Callable[[], None]:
     """One step of the same model on the same data, written plainly."""
-    world, tags, config = framework.world, framework.tags, HyperLLMConfig()
+    config, tags = framework.hyper, framework.tags
     assert tags is not None
     start = (framework.nodes.weight.detach().clone(), tags.nodes.weight.detach().clone())
     tables = [ManifoldParameter(points, Lorentz()) for points in start]
-    optimizer = RiemannianSGD(tables, lr=1e-3, momentum=0.95, weight_decay=5e-4)
+    optimizer = RiemannianSGD(
+        tables, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+    )
     batch = next(iter(framework.batches(1)))
-    clicks, edges = coo(world.graph), coo(tags.graph)
-    assert batch.tag is not None
-    tag_triplets = batch.tag
+    operators = [coo(framework.world.graph), coo(tags.graph)]
 
     def step() -> None:
         optimizer.zero_grad()
-        nodes, tag_nodes = (to_tangent(table) for table in tables)
-        one = encode(nodes, clicks)
-        other = encode(torch.cat([tag_nodes, nodes[world.users :]]), edges)
-        aligned = contrast(one[world.users :], other[tags.graph.left :], config.contrast_temperature)
-        loss = ranking(one, batch.user_item, config.margin) + ranking(other, tag_triplets, config.tag_margin)
-        (loss + config.contrast_weight * aligned).backward()
+        loss(framework, tables, operators, batch).backward()
         optimizer.step()
 
     return step

@@ -14,11 +14,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import plain
 import torch
-from worlds import BEAUTY, seconds, shop, step_of, table
+from worlds import BEAUTY, resident_mb, seconds, shop, step_of, table
 
 from hyperllm.backbones import HGCF
 from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration
@@ -42,12 +41,6 @@ def phase2(**settings: object) -> Integration:
     world = World.of(split, tags=tags)
     start = 0.1 * torch.randn(world.graph.nodes, DIM, generator=torch.Generator().manual_seed(0))
     return Integration(world, HGCF(), HyperLLMConfig(**settings), start=start)  # type: ignore[arg-type]
-
-
-def resident_mb() -> float:
-    """What the process holds now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def whole(kind: str) -> dict[str, float]:
@@ -112,7 +105,7 @@ def parts() -> list[tuple[str, Callable[[], object]]]:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", choices=WHOLE)
     chosen = parser.parse_args()
     if chosen.one:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -55,6 +57,12 @@ def shop(*, users: int, items: int, interactions: int, tags: int, seed: int = 0)
 def ids(size: int) -> Vocabulary:
     """``size`` ids."""
     return Vocabulary(tuple(str(k) for k in range(size)))
+
+
+def resident_mb() -> float:
+    """What the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperllm.backbones import HGCF
+from hyperllm.backbones.base import BackboneConfig
 from hyperllm.config import build, document, parse_assignments
 from hyperllm.errors import ConfigError
-from hyperllm.frameworks import BaseConfig, HyperLLMConfig
+from hyperllm.experiments.presets import PRESETS
+from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig
 from hyperllm.frameworks.config import COMPAT
 from hyperllm.training.loop import FitConfig
 
@@ -85,6 +89,48 @@ def test_the_document_of_all_configs_is_flat_json_and_builds_them_again() -> Non
 def test_what_compat_sets_is_legal_and_follows_the_published_code() -> None:
     _, config, _ = build(ALL, COMPAT["hyperllm"])
     assert (config.dim, config.parametrisation, config.meta_optimizer) == (49, "manifold", "sgd")
+
+
+PUBLISHED = {
+    "learning_rate": 1e-3,
+    "momentum": 0.95,
+    "weight_decay": 5e-4,
+    "batch_size": 4096,
+    "negatives": 1,
+    "optimizer": "sgd",
+    "parametrisation": "manifold",
+    "average": 0.0,
+    "precision": "float32",
+    "epochs": 500,
+    "patience": 50,
+    "layers": 3,
+    "radius": 1.5,
+}
+PUBLISHED_HYPERLLM = {
+    **PUBLISHED,
+    "margin": 1.6,
+    "tag_margin": 0.9,
+    "meta_margin": 0.1,
+    "experts": 16,
+    "contrast": "exact",
+    "contrast_weight": 0.01,
+    "contrast_temperature": 0.5,
+    "text_dim": None,
+    "meta_optimizer": "sgd",
+    "meta_learning_rate": 1e-3,
+    "meta_epochs": 500,
+    "meta_patience": 50,
+    "user_radius": None,
+    "item_radius": None,
+    "tag_edge_weight": 2.0,
+}
+
+
+@pytest.mark.parametrize("given", [COMPAT, PRESETS["paper"].settings], ids=["--compat", "--preset paper"])
+def test_what_was_published_does_not_move_with_our_defaults(given: Mapping[str, Mapping[str, Any]]) -> None:
+    for framework, wanted in (("base", {**PUBLISHED, "margin": 2.3}), ("hyperllm", PUBLISHED_HYPERLLM)):
+        told = document(*build((FRAMEWORKS[framework], BackboneConfig, FitConfig), given[framework]))
+        assert {name: told[name] for name in wanted} == wanted, framework
 
 
 @pytest.mark.parametrize(

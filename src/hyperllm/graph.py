@@ -122,4 +122,5 @@ def sent(tensor: Tensor | None, device: torch.device) -> Any:
     """A tensor of the CPU on ``device``, without making a GPU's queue wait; None stays None."""
     if tensor is None or tensor.device == device:
         return tensor
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    pinned = device.type == "cuda" and tensor.device.type == "cpu"
+    return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)

@@ -90,7 +90,7 @@ def without_numbers(batch: Batch) -> Batch:
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_step_never_waits_for_the_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
-    monkeypatch.setattr(contrastive, "_has_gpu_kernel", lambda tensor: False)
+    monkeypatch.setattr(contrastive, "_suits_gpu_kernels", lambda tensor: False)
     framework = FRAMEWORKS[name]()
     batch = next(iter(framework.batches(1)))
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -263,3 +263,12 @@ def test_phase_1_output_says_whether_it_has_a_time_coordinate() -> None:
     assert isinstance(compat, Phase1Vectors)
     assert (plain.time_coordinate, plain.items.shape[1]) == (False, 4)
     assert (compat.time_coordinate, compat.items.shape[1]) == (True, 5)
+
+
+def test_fewer_digits_in_products_find_the_planted_tree_as_well() -> None:
+    limits = FitConfig(epochs=30)
+    exact, coarse = (hyper(limits=replace(limits, precision=p), contrast="exact") for p in ("float32", "bf16"))
+    found, wanted = (max(e.selection for e in t.reports["phase 2"].epochs) for t in (coarse, exact))
+    assert found > 0.9 * wanted
+    if torch.equal(coarse.weights["nodes.weight"], exact.weights["nodes.weight"]):
+        pytest.skip("this processor has no units for bf16")

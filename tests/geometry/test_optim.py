@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,19 @@ from hypothesis import strategies as st
 from tests.geometry.test_lorentz import points
 from torch import Tensor, nn
 
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import lorentz, radial
 from hyperllm.geometry.manifold import Lorentz, ManifoldParameter, Poincare
 from hyperllm.geometry.optim import RiemannianAdam, RiemannianSGD
 
 FREE = Lorentz(max_step=float("inf"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _two_rows_at_a_time() -> Generator[None]:
+    """Tables are updated in blocks; here even small ones have several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(radial, "BLOCK", 13)
+        yield
 
 
 def quadratic(target: Tensor) -> Any:

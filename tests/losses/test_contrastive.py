@@ -14,6 +14,7 @@ from tests.geometry.test_lorentz import tangents
 from tests.reference import equations
 from torch import Tensor
 
+from hyperllm.errors import ConfigError, MisalignedArrays
 from hyperllm.geometry import lorentz
 from hyperllm.losses import contrastive as module
 from hyperllm.losses.contrastive import contrastive, contrastive_plain
@@ -133,3 +134,32 @@ def test_the_best_alignment_costs_least() -> None:
     orders = np.random.default_rng(0).permuted(np.tile(np.arange(12), (20, 1)), axis=1)
     shuffled = [contrastive(a, a.detach()[torch.from_numpy(order)], temperature=0.1).item() for order in orders]
     assert own < min(shuffled)
+
+
+def test_views_that_do_not_fit_and_impossible_samples_are_refused() -> None:
+    a, b = pair(0, 5)
+    with pytest.raises(MisalignedArrays, match="equal"):
+        contrastive(a, b[:4], temperature=0.5)
+    with pytest.raises(ConfigError, match="5 items cannot be a sample of 3"):
+        contrastive(a, b, temperature=0.5, population=3)
+    assert contrastive(a[:0], b[:0], temperature=0.5).item() == 0
+
+
+@pytest.mark.parametrize(("bits", "off"), [(10, 0.005), (7, 0.03)], ids=["tf32", "bf16"])
+def test_products_of_fewer_digits_change_the_gradients_little(
+    bits: int, off: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `precision` stands for, done by rounding what the products read."""
+    a, b = pair(0, 300, dtype=torch.float32)
+    exact = value_and_gradients(contrastive(a, b, temperature=0.5), [a, b])
+
+    def rounded(x: Tensor) -> Tensor:
+        fraction, exponent = torch.frexp(x)
+        return torch.ldexp(torch.round(fraction * 2.0 ** (bits + 1)) / 2.0 ** (bits + 1), exponent)
+
+    true_mm = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda x, y, out: true_mm(rounded(x), rounded(y), out=out))
+    coarse = value_and_gradients(contrastive(a, b, temperature=0.5), [a, b])
+    for found, expected in zip(coarse, exact, strict=True):
+        error = float((found - expected).norm() / expected.norm())
+        assert 0 < error < off

@@ -41,5 +41,7 @@ def test_freed_memory_is_used_again_without_asking_the_kernel() -> None:
 
 
 def test_a_users_own_setting_is_left_alone() -> None:
-    took, _ = run("keep_freed_memory()", MALLOC_MMAP_THRESHOLD_="65536")
+    took, _ = run(
+        "keep_freed_memory() or 'THP_MEM_ALLOC_ENABLE' in __import__('os').environ", MALLOC_MMAP_THRESHOLD_="65536"
+    )
     assert not took

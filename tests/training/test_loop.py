@@ -244,3 +244,10 @@ def test_a_precision_holds_while_training_and_not_while_validating(precision: st
     fit(Watched([0.1]), FitConfig(epochs=1, precision=precision))  # type: ignore[arg-type]
     assert set(seen) == {wanted}
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_checkpoint_of_another_precision_is_not_continued(tmp_path: Path) -> None:
+    fit(Toy([0.1, 0.2, 0.3]), FitConfig(epochs=2, precision="bf16", checkpoint_every_s=0), folder=tmp_path / "c")
+    task = Toy([0.1, 0.2, 0.3])
+    fit(task, FitConfig(epochs=3, checkpoint_every_s=0), folder=tmp_path / "c")
+    assert len(task.validated) == 3

@@ -41,6 +41,8 @@ PRESETS: dict[str, Preset] = {
                 "text_dim": None,
                 "meta_optimizer": "sgd",
                 "meta_learning_rate": 1e-3,
+                "meta_epochs": 500,
+                "meta_patience": 50,
                 "user_radius": None,
                 "item_radius": None,
                 "tag_edge_weight": 2.0,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from hyperllm.config import SETTINGS
@@ -23,7 +23,7 @@ class BaseConfig:
     """Intrinsic dimension d of tables and points."""
     margin: NonNegativeFloat = 2.3
     """Margin of the user–item ranking loss (m₂ in HyperLLM, the base margin elsewhere)."""
-    learning_rate: PositiveFloat = 4e-3
+    learning_rate: PositiveFloat = 2e-3
     """Step size of the node tables; losses are sums over the batch."""
     weight_decay: NonNegativeFloat = 5e-4
     """L2 on the node tables, added to the gradient."""
@@ -49,6 +49,8 @@ class HyperLLMConfig(BaseConfig):
 
     variant: Variant = "full"
     """Which parts are on; see the ablation of the paper's §5.3."""
+    learning_rate: PositiveFloat = 4e-3
+    """Step size of the node tables; losses are sums over the batch."""
     margin: NonNegativeFloat = 1.1
     """m₂, of the user–item ranking loss in phase 2 (Eq. 13)."""
     meta_margin: NonNegativeFloat = 0.1
@@ -61,7 +63,7 @@ class HyperLLMConfig(BaseConfig):
     """τ of Eq. 16."""
     contrast: Literal["auto", "exact", "sampled"] = "auto"
     """Eq. 16 over all items, or over items drawn anew each step; auto is exact up to 2,048 items."""
-    contrast_sample: PositiveInt = 512
+    contrast_sample: Annotated[int, Field(ge=2)] = 512
     """Items drawn a step where Eq. 16 is sampled."""
     experts: PositiveInt = 16
     """K of Eq. 8."""

@@ -28,6 +28,7 @@ from hyperllm.frameworks.config import BaseConfig, HyperLLMConfig
 from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.world import World
+from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import Epoch, FitReport
 
@@ -113,6 +114,9 @@ class _Run:
     seed: int
     folder: Path | None
     progress: Progress | None
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()  # before the first tensor
 
     def base(self, world: World) -> Trained:
         framework = Base(world, self.backbone, self.config, seed=self.seed).to(world.device)

@@ -51,7 +51,7 @@ class World:
             raise MisalignedArrays("the tags belong to other items than the split; make them again in this workspace")
         if semantics is not None and (semantics.items != split.items or semantics.users != split.users):
             raise MisalignedArrays("the text vectors belong to other users or items than the split; run embed again")
-        where = torch.device(device)
+        where = torch.empty(0, device=device).device  # "cuda" becomes the GPU in use, also for other threads
         train = _distinct(split.train.user, split.train.item)
         graph = Graph.of(len(split.users), len(split.items), train).to(where)
         valid = _distinct(split.valid.user, split.valid.item)

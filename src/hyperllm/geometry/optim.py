@@ -6,7 +6,7 @@ so one optimiser serves a mixed model. Knows nothing of losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,8 +15,7 @@ from torch.optim import Optimizer
 
 from hyperllm.geometry.lorentz import tangent_project
 from hyperllm.geometry.manifold import Lorentz, Manifold, ManifoldParameter
-
-_BLOCK = 1 << 17  # numbers of a table that are updated at a time on a CPU: a core's cache holds what they need
+from hyperllm.geometry.radial import row_blocks
 
 
 class _Riemannian(Optimizer):
@@ -40,7 +39,7 @@ class _Riemannian(Optimizer):
         if not state:
             state.update(self._start(parameter, manifold, group))
         self._begin(state)
-        for rows in _blocks(parameter):
+        for rows in row_blocks(parameter) if parameter.dim() > 1 else [...]:
             mine = {name: value[rows] if value.dim() else value for name, value in state.items()}
             self._update(parameter.data[rows], parameter.grad[rows], manifold, group, mine)
 
@@ -56,15 +55,6 @@ class _Riemannian(Optimizer):
     ) -> None:
         """Change these rows and their state in place."""
         raise NotImplementedError
-
-
-def _blocks(parameter: Tensor) -> Iterator[Any]:
-    if parameter.is_cuda or parameter.dim() == 0 or not len(parameter):
-        yield ...
-        return
-    size = max(1, _BLOCK * len(parameter) // max(1, parameter.numel()))
-    for start in range(0, len(parameter), size):
-        yield slice(start, start + size)
 
 
 def _descent(x: Tensor, gradient: Tensor, manifold: Manifold | None, weight_decay: float) -> Tensor:

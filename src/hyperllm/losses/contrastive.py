@@ -6,19 +6,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from importlib.util import find_spec
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hyperllm.errors import ConfigError, MisalignedArrays
 from hyperllm.geometry import lorentz
+
+logger = logging.getLogger(__name__)
 
 TILE = (128, 768)  # rows and columns whose few buffers stay in a core's cache
 HELD_PAIRS = 1 << 24  # most pairs whose weights a CPU holds
 GPU_PAIRS = 1 << 26  # the same where a GPU has no kernel of its own
-_NEAREST = 1e-7  # z − 1 is kept this far from 0, where arcosh has no slope
+_NEAREST = {torch.float32: 1e-7, torch.float64: 1e-14}  # z − 1 is kept this far from 0, where arcosh has no slope
 _DEEPEST = -60.0  # exp of a logit above this keeps all its digits in float32
 
 
@@ -38,8 +43,13 @@ def contrastive(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, pop
     ``a``, ``b`` (s, d+1) are the items' points in the two graphs, row by row the same item. With ``population`` they
     are a uniform sample of that many items: each row's sum over the other s−1 items is scaled by
     (population−1)/(s−1), which makes it unbiased, and the sum over rows by population/s. The logarithm of the former
-    leaves a bias of order 1/s; a sample of everything is exact.
+    leaves a bias of order 1/s; a sample of everything is exact. Raises `MisalignedArrays` on views of unequal size and
+    `ConfigError` on a population smaller than the sample.
     """
+    if a.shape != b.shape:
+        raise MisalignedArrays(f"the two views have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected equal ones")
+    if population is not None and population < len(a):
+        raise ConfigError(f"{len(a):,} items cannot be a sample of {population:,}")
     return _Contrastive.apply(a, b, temperature, c, population)  # type: ignore[no-any-return]
 
 
@@ -53,7 +63,7 @@ class _Contrastive(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, temperature: float, c: float, population: int | None) -> Tensor:
         crowd, rows = _scales(len(a), population)
-        fused = _fused_on_gpu if _has_gpu_kernel(a) else blocked
+        fused = _gpu_kernels(a.device, a.shape[1]) if _suits_gpu_kernels(a) else blocked
         value, grad_a, grad_b = fused(a, b, temperature=temperature, c=c, crowd=crowd)
         ctx.save_for_backward(grad_a, grad_b)
         ctx.rows = rows
@@ -66,14 +76,22 @@ class _Contrastive(torch.autograd.Function):
         return scale * grad_a, scale * grad_b, None, None, None
 
 
-def _has_gpu_kernel(a: Tensor) -> bool:
-    return a.is_cuda and a.dtype == torch.float32 and find_spec("triton") is not None
+def _suits_gpu_kernels(a: Tensor) -> bool:
+    return a.is_cuda and a.dtype == torch.float32
 
 
-def _fused_on_gpu(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
-    from hyperllm.losses import contrastive_triton  # only where a GPU and its compiler are
+@cache
+def _gpu_kernels(device: torch.device, d: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """The fused kernels where they can be built and fit the chip, tried once; `blocked` elsewhere."""
+    try:
+        from hyperllm.losses.contrastive_triton import fused  # needs triton, and triton a C compiler
 
-    return contrastive_triton.fused(a, b, temperature=temperature, c=c, crowd=crowd, nearest=_NEAREST)
+        probe = lorentz.from_space(torch.zeros(2, d - 1, device=device))
+        fused(probe, probe, temperature=1.0, c=1.0, crowd=1.0)
+    except Exception as error:  # whatever keeps triton from working here, there is another way
+        logger.warning("the contrastive term runs without its GPU kernels: %r", error)
+        return blocked
+    return fused
 
 
 def blocked(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,13 +103,13 @@ def blocked(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float)
     n, sharpness = len(a), 1.0 / (temperature * c)
     left, right, columns = -c * lorentz.flip(a), -c * lorentz.flip(b), b.T.contiguous()
     height, width = _block(a)
-    tiles = [slice(first, min(n, first + width)) for first in range(0, n, width)]
+    tiles = [slice(first, min(n, first + width)) for first in range(0, n, max(1, width))]
     held, scratch = a.new_empty(len(tiles), height * width), a.new_empty(2, height * width)
     value = a.new_zeros((), dtype=torch.float64)
     grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
     distance, slope = _arcosh((left * b).sum(1), a.new_empty(n))
     own = -sharpness * distance.square()
-    for start in range(0, n, height):
+    for start in range(0, n, max(1, height)):
         rows = slice(start, min(n, start + height))
         count = rows.stop - start
         top = _top(own[rows], left[rows], columns, sharpness)
@@ -125,7 +143,7 @@ def _block(a: Tensor) -> tuple[int, int]:
 
 def _arcosh(z: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """(arcosh(z), arcosh(z)/√(z²−1)) in the storage of ``z`` and ``slope``: d·√c, and half of c·∂d²/∂z (1 at z = 1)."""
-    z.clamp_min_(1.0 + _NEAREST)
+    z.clamp_min_(1.0 + _NEAREST.get(z.dtype, 1e-3))
     torch.sub(z, 1.0, out=slope)
     slope.addcmul_(z, slope).sqrt_()
     z.add_(slope).log_()

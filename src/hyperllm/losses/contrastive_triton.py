@@ -19,12 +19,15 @@ from torch import Tensor
 
 from hyperllm.geometry import lorentz
 
+NEAREST = 1e-7  # as for float32 in `contrastive.blocked`
+STAGES = 1  # loads in flight; more of them do not fit small chips
 
-def sizes(d: int, *, nearest: float, precision: str) -> dict[str, Any]:
+
+def sizes(d: int, *, precision: str) -> dict[str, Any]:
     """The kernels' constants for points of ``d`` columns: blocks that fit a chip's shared memory."""
     width = max(16, triton.next_power_of_2(d))
-    block = max(16, min(64, 4096 // width))
-    return {"NEAREST": nearest, "PRECISION": precision, "M": block, "N": block, "D": width}
+    block = 64 if width <= 64 else 32 if width <= 128 else 16
+    return {"NEAREST": NEAREST, "PRECISION": precision, "M": block, "N": block, "D": width}
 
 
 @triton.jit
@@ -94,9 +97,7 @@ def _columns_kernel(
     tl.store(out_ptr + at, pushed, mask=inside[:, None] & (dim < d)[None, :])
 
 
-def fused(
-    a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float, nearest: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def fused(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
     """(value, gradient of a, gradient of b) as `contrastive.blocked` gives them, float32.
 
     Products take float32 inputs, or their first 19 bits (tf32) where `torch.get_float32_matmul_precision` allows it.
@@ -104,18 +105,19 @@ def fused(
     n, d = a.shape
     sharpness = 1.0 / (temperature * c)
     left, right, b = (-c * lorentz.flip(a)).contiguous(), (-c * lorentz.flip(b)).contiguous(), b.contiguous()
-    u = ((left * b).sum(1) - 1.0).clamp_min(nearest)
+    u = ((left * b).sum(1) - 1.0).clamp_min(NEAREST)
     root = torch.sqrt(u * (u + 2.0))
     far = torch.log1p(u + root)
     own, slope = -sharpness * far.square(), far / root
     norm, pulled, pushed = torch.empty_like(own), torch.empty_like(a), torch.empty_like(b)
     precision = "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
-    constants = sizes(d, nearest=nearest, precision=precision)
+    constants = {**sizes(d, precision=precision), "num_stages": STAGES}
     common = (n, d, math.log(crowd), sharpness)
     if n:
         programs = (triton.cdiv(n, constants["M"]),)
-        _rows_kernel[programs](left, b, right, own, norm, pulled, *common, **constants)
-        _columns_kernel[programs](left, b, norm, pushed, *common, **constants)
+        with torch.cuda.device_of(a):
+            _rows_kernel[programs](left, b, right, own, norm, pulled, *common, **constants)
+            _columns_kernel[programs](left, b, norm, pushed, *common, **constants)
     pull = ((torch.exp(own - norm) - 1.0) * slope).unsqueeze(1)
     value = (norm - own).double().sum().to(a.dtype)
     return value, -2 * sharpness * (pulled + pull * right), -2 * sharpness * (pushed + pull * left)

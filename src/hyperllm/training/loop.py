@@ -23,7 +23,6 @@ from hyperllm.config import SETTINGS
 from hyperllm.errors import TrainingDiverged
 from hyperllm.training import checkpoint
 from hyperllm.training.ahead import ahead
-from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.average import WeightAverage
 from hyperllm.training.report import Epoch, FitReport
 
@@ -67,8 +66,8 @@ class FitConfig:
     average: Annotated[float, Field(ge=0, lt=1)] = 0.98
     """Validate and keep a moving average of the weights, with this much of the old a step; 0 for no average."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """What training's dense matrix products read of their inputs, where the processor has faster units for less; sums,
-    geometry and evaluation stay float32."""
+    """What training's dense matrix products read of their inputs, where the processor has faster units for less;
+    evaluation stays float32."""
     checkpoint_every_s: NonNegativeFloat = 10.0
     """Seconds between checkpoints, taken at the end of an epoch; 0 saves after each."""
 
@@ -105,8 +104,7 @@ def fit(
     ``folder`` holds the checkpoint; a checkpoint of the same ``identity`` is continued, and the result is bit for bit
     that of an uninterrupted run on the CPU. Raises `TrainingDiverged` with epoch and term.
     """
-    keep_freed_memory()
-    state = _State(task, config, folder, {**(identity or {}), "average": config.average})
+    state = _State(task, config, folder, {**(identity or {}), "average": config.average, "precision": config.precision})
     state.restore()
     saved_at = time.monotonic()
     while not _finished(state.report, config):
@@ -161,7 +159,8 @@ class _State:
             terms = _pass(self.task, number, self.average, on_step)
         with self.average.applied():
             self.task.module.eval()
-            metrics = self.task.validate()
+            with multiplying("float32"):
+                metrics = self.task.validate()
             self.report.epochs.append(Epoch(number, terms, metrics, time.monotonic() - began))
             if self.report.best is self.report.epochs[-1]:
                 self.best = _weights(self.task.module)
