@@ -73,7 +73,7 @@ class _Gated(torch.autograd.Function):
 
 def _blocks(s: Tensor, gates: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows and their experts' outputs (rows, K, d), all in one buffer."""
-    size = max(1, min(len(s), (GPU_OUTPUTS if s.is_cuda else OUTPUTS) // len(bias)))
+    size = max(1, min(len(s), (GPU_OUTPUTS if s.is_cuda else OUTPUTS * torch.get_num_threads()) // len(bias)))
     buffer, columns = s.new_empty(size, len(bias)), weight.T
     for start in range(0, len(s), size):
         rows = slice(start, min(len(s), start + size))

@@ -1,8 +1,8 @@
 """Maps that only change a vector's length: v ↦ f(‖v‖²)·v, row by row, in few passes over the rows.
 
 exp₀, log₀ and the clamp of the radius are such maps. Left to autograd they cost a dozen passes over all nodes forward
-and backward. Here f and f′ are needed once a row, and rows are taken a few at a time, so that each is read from memory
-once forward and once backward. Knows no manifold but the rule x₀ = √(1/c + ‖x_s‖²). Shapes: n rows, d dims.
+and backward. Here f and f′ are needed once a row, and the backward pass takes rows a few at a time, so that each is
+read from memory once. Knows no manifold but the rule x₀ = √(1/c + ‖x_s‖²). Shapes: n rows, d dims.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def of_space(x: Tensor, profile: Profile) -> Tensor:
 
 
 def row_blocks(rows: Tensor) -> Iterator[slice]:
-    """Slices of the rows (n, …): as many as a core's cache holds; all of them on a GPU."""
-    size = len(rows) if rows.is_cuda else BLOCK * len(rows) // max(1, rows.numel())
+    """Slices of the rows (n, …): as many as the caches of the cores in use hold; all of them on a GPU."""
+    size = len(rows) if rows.is_cuda else torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())
     for start in range(0, len(rows), max(1, size)):
         yield slice(start, start + max(1, size))
 
@@ -48,24 +48,17 @@ class _Radial(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, profile: Profile, from_point: bool, c: float | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         v = rows[:, 1:] if from_point else rows
-        n, d = v.shape
-        out = v.new_empty(n, d if c is None else d + 1)
-        scale, slope, time_slope = (v.new_empty(n, 1) for _ in range(3))
-        for block in row_blocks(v):
-            mine = v[block]
-            square = torch.linalg.vector_norm(mine, dim=1, keepdim=True).square_()
-            f = profile(square)
-            scale[block] = f
-            if ctx.needs_input_grad[0]:
-                slope[block] = _slope(profile, square)
-            if c is None:
-                torch.mul(f, mine, out=out[block])
-                continue
-            torch.mul(f, mine, out=out[block, 1:])
-            time = torch.sqrt(1.0 / c + f.square() * square)
-            out[block, :1] = time
-            if ctx.needs_input_grad[0]:
-                time_slope[block] = f * (2.0 * slope[block] * square + f) / (2.0 * time)  # ∂x₀/∂‖v‖²
+        square = torch.linalg.vector_norm(v, dim=1, keepdim=True).square_()
+        scale = profile(square)
+        slope = _slope(profile, square) if ctx.needs_input_grad[0] else scale
+        if c is None:
+            out, time_slope = scale * v, scale
+        else:
+            out = v.new_empty(len(v), v.shape[1] + 1)
+            torch.mul(scale, v, out=out[:, 1:])
+            time = torch.sqrt(1.0 / c + scale.square() * square)
+            out[:, :1] = time
+            time_slope = scale * (2.0 * slope * square + scale) / (2.0 * time)  # ∂x₀/∂‖v‖²
         ctx.save_for_backward(v, scale, slope, time_slope)
         ctx.shape, ctx.from_point, ctx.to_point = x.shape, from_point, c is not None
         return out.view(*x.shape[:-1], out.shape[1])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,7 +22,7 @@ from hyperllm.geometry import lorentz
 
 logger = logging.getLogger(__name__)
 
-TILE = (128, 768)  # rows and columns whose few buffers stay in a core's cache
+TILE = (256, 768)  # rows and columns whose few buffers stay in a core's cache
 HELD_PAIRS = 1 << 24  # most pairs whose weights a CPU holds
 GPU_PAIRS = 1 << 26  # the same where a GPU has no kernel of its own
 _NEAREST = {torch.float32: 1e-7, torch.float64: 1e-14}  # z − 1 is kept this far from 0, where arcosh has no slope
@@ -95,50 +97,102 @@ def _gpu_kernels(device: torch.device, d: int) -> Callable[..., tuple[Tensor, Te
 
 
 def blocked(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(value, gradient of a, gradient of b), one block of rows at a time, in a fixed order.
+    """(value, gradient of a, gradient of b), one block of rows at a time, in a fixed order for a number of threads.
 
-    ``crowd`` multiplies the weight of the items beside a row's own. The weights of a block of rows are held until
-    their sums are known; all else lives in tiles that fit a core's cache. A row's own item is kept out of the tiles.
+    ``crowd`` multiplies the weight of the items beside a row's own. Each of torch's threads takes blocks of its own,
+    which costs less than to split every operation on a tile among them.
     """
-    n, sharpness = len(a), 1.0 / (temperature * c)
+    n = len(a)
     left, right, columns = -c * lorentz.flip(a), -c * lorentz.flip(b), b.T.contiguous()
-    height, width = _block(a)
-    tiles = [slice(first, min(n, first + width)) for first in range(0, n, max(1, width))]
-    held, scratch = a.new_empty(len(tiles), height * width), a.new_empty(2, height * width)
-    value = a.new_zeros((), dtype=torch.float64)
-    grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
     distance, slope = _arcosh((left * b).sum(1), a.new_empty(n))
-    own = -sharpness * distance.square()
-    for start in range(0, n, max(1, height)):
-        rows = slice(start, min(n, start + height))
-        count = rows.stop - start
-        top = _top(own[rows], left[rows], columns, sharpness)
-        shift, own_weight = (math.log(crowd) - top).unsqueeze(1), torch.exp(own[rows] - top)
-        total = own_weight.clone()
-        weights = [buffer[: count * (t.stop - t.start)].view(count, -1) for buffer, t in zip(held, tiles, strict=True)]
-        for part, tile in zip(weights, tiles, strict=True):
-            z, ratio = (buffer[: part.numel()].view(part.shape) for buffer in scratch)
-            far, ratio = _arcosh(torch.mm(left[rows], columns[:, tile], out=z), ratio)
-            torch.addcmul(shift, far, far, value=-sharpness, out=part).exp_()
-            part.diagonal(start - tile.start).zero_()
-            total += part.sum(1)
-            grad_a[rows].addmm_(part.mul_(ratio), right[tile])
-        value += (total.log() + top - own[rows]).double().sum()
-        scale = (-2.0 * sharpness / total).unsqueeze(1)
-        pull = ((own_weight - total) * slope[rows]).unsqueeze(1)
-        grad_a[rows].addcmul_(pull, right[rows]).mul_(scale)
-        push = scale * left[rows]
-        grad_b[rows].addcmul_(pull, push)
-        for part, tile in zip(weights, tiles, strict=True):
-            grad_b[tile].addmm_(part.T, push)
+    height, width = _block(a)
+    rows = [slice(start, min(n, start + height)) for start in range(0, n, max(1, height))]
+    tiles = [slice(first, min(n, first + width)) for first in range(0, n, max(1, width))]
+    grad_a = torch.zeros_like(a)
+    work = _Rows(left, right, columns, distance, slope, grad_a, tiles, 1.0 / (temperature * c), crowd)
+    workers = 1 if a.is_cuda else max(1, min(torch.get_num_threads(), len(rows)))
+    if workers == 1:
+        value, grad_b = work.run(rows, height)
+    else:
+        size = -(-len(rows) // workers)
+        shares = [rows[first : first + size] for first in range(0, len(rows), size)]
+        done = list(_threads(workers).map(lambda share: work.run(share, height), shares))
+        value, grad_b = (torch.stack(parts).sum(0) for parts in zip(*done, strict=True))
     return value.to(a.dtype), grad_a, grad_b
+
+
+@cache
+def _threads(workers: int) -> ThreadPoolExecutor:
+    """Threads in which an operation of torch is not split further."""
+    return ThreadPoolExecutor(workers, "contrastive", torch.set_num_threads, (1,))
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What every block of rows reads, and ``grad_a`` (s, d+1), of which each writes its own rows.
+
+    ``left``, ``right`` (s, d+1) are −c times the flipped views, ``columns`` (d+1, s) the second view, ``distance`` and
+    ``slope`` (s,) those of the own items.
+    """
+
+    left: Tensor
+    right: Tensor
+    columns: Tensor
+    distance: Tensor
+    slope: Tensor
+    grad_a: Tensor
+    tiles: Sequence[slice]
+    sharpness: float
+    crowd: float
+
+    def run(self, blocks: Sequence[slice], height: int) -> tuple[Tensor, Tensor]:
+        """(value, gradient of b) of these blocks.
+
+        The weights of a block are held until their sums are known; all else lives in tiles that fit a core's cache. A
+        row's own item is kept out of the tiles.
+        """
+        with torch.no_grad():
+            tile = height * max((t.stop - t.start for t in self.tiles), default=0)
+            held, scratch = self.left.new_empty(len(self.tiles), tile), self.left.new_empty(2, tile)
+            value = self.left.new_zeros((), dtype=torch.float64)
+            grad_b = torch.zeros_like(self.left)
+            for rows in blocks:
+                value += self._block(rows, held, scratch, grad_b)
+            return value, grad_b
+
+    def _block(self, rows: slice, held: Tensor, scratch: Tensor, grad_b: Tensor) -> Tensor:
+        count, sharpness = rows.stop - rows.start, self.sharpness
+        left, right, grad_a = self.left[rows], self.right[rows], self.grad_a[rows]
+        own = -sharpness * self.distance[rows].square()
+        top = _top(own, left, self.columns, sharpness)
+        shift, own_weight = (math.log(self.crowd) - top).unsqueeze(1), torch.exp(own - top)
+        total = own_weight.clone()
+        weights = [
+            buffer[: count * (t.stop - t.start)].view(count, -1) for buffer, t in zip(held, self.tiles, strict=True)
+        ]
+        for part, tile in zip(weights, self.tiles, strict=True):
+            z, ratio = (buffer[: part.numel()].view(part.shape) for buffer in scratch)
+            far, ratio = _arcosh(torch.mm(left, self.columns[:, tile], out=z), ratio)
+            torch.addcmul(shift, far, far, value=-sharpness, out=part).exp_()
+            part.diagonal(rows.start - tile.start).zero_()
+            total += part.sum(1)
+            grad_a.addmm_(part.mul_(ratio), self.right[tile])
+        scale = (-2.0 * sharpness / total).unsqueeze(1)
+        pull = ((own_weight - total) * self.slope[rows]).unsqueeze(1)
+        grad_a.addcmul_(pull, right).mul_(scale)
+        push = scale * left
+        grad_b[rows].addcmul_(pull, push)
+        for part, tile in zip(weights, self.tiles, strict=True):
+            grad_b[tile].addmm_(part.T, push)
+        return (total.log() + top - own).double().sum()
 
 
 def _block(a: Tensor) -> tuple[int, int]:
     """Rows held at a time, and columns of a tile."""
     if a.is_cuda:  # each operation is a kernel of its own, so few large ones
         return max(1, min(len(a), GPU_PAIRS // max(1, len(a)))), len(a)
-    return max(1, min(len(a), TILE[0], HELD_PAIRS // max(1, len(a)))), min(len(a), TILE[1])
+    width = TILE[1] * torch.get_num_threads()  # threads take turns between operations, so several want longer ones
+    return max(1, min(len(a), TILE[0], HELD_PAIRS // max(1, len(a)))), min(len(a), width)
 
 
 def _arcosh(z: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:

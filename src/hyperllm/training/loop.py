@@ -67,7 +67,7 @@ class FitConfig:
     """Validate and keep a moving average of the weights, with this much of the old a step; 0 for no average."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """What training's dense matrix products read of their inputs, where the processor has faster units for less;
-    evaluation stays float32."""
+    Eq. 16 takes its distances from such products; evaluation stays float32."""
     checkpoint_every_s: NonNegativeFloat = 10.0
     """Seconds between checkpoints, taken at the end of an epoch; 0 saves after each."""
 
