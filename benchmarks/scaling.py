@@ -16,14 +16,13 @@ import sys
 import time
 
 import torch
-from worlds import resident_mb, shop, table
+from worlds import resident_mb, shop, stepper, table
 
 from hyperllm.backbones import HGCF
 from hyperllm.frameworks import HyperLLMConfig, Integration
 from hyperllm.frameworks.world import World
 from hyperllm.training.ahead import ahead
 from hyperllm.training.allocator import keep_freed_memory
-from hyperllm.training.average import WeightAverage
 
 STEPS_A_PASS = 200
 
@@ -44,18 +43,12 @@ def measure(interactions: int, steps: int) -> dict[str, float]:
     framework = Integration(world, HGCF(), config)
     assert framework.tags is not None
     edges = sum(g.operator.values().numel() for g in (world.graph, framework.tags.graph))
-    average = WeightAverage(framework, decay=0.99)
+    step = stepper(framework)
     times: list[float] = []
     began = time.perf_counter()
     batches = ahead(framework.batches(1))
     for _ in range(steps):
-        batch = next(batches)
-        for optimizer in framework.optimizers:
-            optimizer.zero_grad()
-        sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
-        for optimizer in framework.optimizers:
-            optimizer.step()
-        average.update()
+        step(next(batches))
         times.append(time.perf_counter() - began)
         began = time.perf_counter()
     batches.close()

@@ -14,6 +14,7 @@ from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.frameworks import Base, Integration
+from hyperllm.frameworks.base import Batch
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.training.average import WeightAverage
 
@@ -76,12 +77,11 @@ def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def step_of(framework: Base | Integration) -> Callable[[], None]:
-    """One optimisation step on a fixed batch, the weight average included."""
-    batch = next(iter(framework.batches(1)))
+def stepper(framework: Base | Integration) -> Callable[[Batch], None]:
+    """One optimisation step on a batch, the weight average included."""
     average = WeightAverage(framework, decay=0.99)
 
-    def step() -> None:
+    def step(batch: Batch) -> None:
         for optimizer in framework.optimizers:
             optimizer.zero_grad()
         sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
@@ -90,6 +90,12 @@ def step_of(framework: Base | Integration) -> Callable[[], None]:
         average.update()
 
     return step
+
+
+def step_of(framework: Base | Integration) -> Callable[[], None]:
+    """The same step again and again, on the first batch."""
+    step, batch = stepper(framework), next(iter(framework.batches(1)))
+    return lambda: step(batch)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
