@@ -10,6 +10,7 @@
     │   └── Corrupt            a file is missing, cut short or changed
     ├── ProviderError          a language model or text encoder failed
     │   ├── ProviderUnavailable
+    │   │   └── ProviderFaltered   this call was lost on the way; the same call may succeed later
     │   ├── ProviderRefused
     │   └── MalformedReply
     ├── TrainingDiverged       a loss term stopped being a number
@@ -67,8 +68,25 @@ class ProviderUnavailable(ProviderError):
     """It cannot be reached, installed or loaded."""
 
 
+class ProviderFaltered(ProviderUnavailable):
+    """This call was lost on the way, and the same call may succeed later.
+
+    ``busy`` says that the server asked for fewer calls, ``retry_after_s`` how long it asked to be left alone.
+    """
+
+    def __init__(self, message: str, *, busy: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.busy = busy
+        self.retry_after_s = retry_after_s
+
+
 class ProviderRefused(ProviderError):
-    """It answered, and the answer was no."""
+    """It answered, and the answer was no; the tokens are those it charged for nevertheless."""
+
+    def __init__(self, message: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+        super().__init__(message)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
 
 
 class MalformedReply(ProviderError):

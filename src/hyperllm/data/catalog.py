@@ -6,7 +6,7 @@ language model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,12 +117,17 @@ def _align(frame: pl.DataFrame, items: Vocabulary) -> pl.DataFrame:
     )
 
 
-def _sentence(row: dict[str, object], limit: int) -> str:
+def text_parts(row: Mapping[str, object]) -> list[str]:
+    """Title, category path, brand, further attributes and description of a row, each one line, without empty ones."""
     categories = _strings(row["categories"])
     said = {*categories, row["brand"]}
     others = [name for name in _strings(row["attributes"]) if name not in said and name not in str(row["brand"])]
     parts = [row["title"], " > ".join(categories), row["brand"], ", ".join(others), row["description"]]
-    return _shorten(" ".join(_stop(" ".join(str(part).split())) for part in parts if part), limit)
+    return [" ".join(str(part).split()) for part in parts if part]
+
+
+def _sentence(row: Mapping[str, object], limit: int) -> str:
+    return _shorten(" ".join(_stop(part) for part in text_parts(row)), limit)
 
 
 def _strings(values: object) -> list[str]:

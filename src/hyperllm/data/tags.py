@@ -50,8 +50,10 @@ class TagGraph:
             if len(edges) and (edges.min() < 0 or edges[:, 0].max() >= len(self.tags) or edges[:, 1].max() >= right):
                 raise DataError(f"{name} points outside the {len(self.tags):,} tags or {right:,} targets")
 
-    def save(self, folder: Path, *, config: dict[str, Any], inputs: dict[str, str]) -> None:
-        """Write the artifact ``folder`` with three Parquet tables."""
+    def save(
+        self, folder: Path, *, config: dict[str, Any], inputs: dict[str, str], report: dict[str, Any] | None = None
+    ) -> None:
+        """Write the artifact ``folder`` with its Parquet tables, and ``report`` (how it was made) beside them."""
         facts = {
             "tags": len(self.tags),
             "tag_item_pairs": len(self.tag_items),
@@ -68,6 +70,8 @@ class TagGraph:
             _edges(self.tag_items, ("tag", "item")).write_parquet(work / "tag_items.parquet")
             _edges(self.tag_edges, ("tag_a", "tag_b")).write_parquet(work / "tag_edges.parquet")
             pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")
+            if report is not None:
+                artifacts.write_json(work / "report.json", report)
 
     @classmethod
     def load(cls, folder: Path) -> TagGraph:

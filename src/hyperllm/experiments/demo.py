@@ -27,8 +27,9 @@ from hyperllm.experiments.measure import compare_runs
 from hyperllm.experiments.report import write_report
 from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.experiments.workspace import Workspace
+from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
-from hyperllm.extraction.items import EXTRACTORS, extract
+from hyperllm.extraction.extract import extract
 from hyperllm.frameworks.train import Progress
 from hyperllm.llm.encoders import ENCODERS
 from hyperllm.serving.frames import Recommendations
@@ -122,12 +123,12 @@ def demo(
     ``say`` hears one sentence a stage. ``shop`` makes another shop than the usual one. Raises `ConfigError` where
     ``out`` is somebody's workspace.
     """
-    choose(llm, dict.fromkeys(EXTRACTORS), what="extractor")
+    config = ExtractConfig(llm=llm)
     choose(encoder, ENCODERS, what="encoder")
     began = time.monotonic()
     watcher = progress or _Deaf()
     _prepare(out, shop or ShopConfig(seed=seed), say, watcher)
-    _texts(out, encoder=encoder, llm=llm, say=say, watcher=watcher)
+    _texts(out, config, encoder=encoder, say=say, watcher=watcher)
     _train(out, seed=seed, say=say, watcher=watcher)
     watcher.stage("measuring")
     comparison = compare_runs(out, RUNS, command=COMMAND)
@@ -154,9 +155,9 @@ def _prepare(out: Path, shop: ShopConfig, say: Say, watcher: Watcher) -> None:
     say(report.text())
 
 
-def _texts(out: Path, *, encoder: str, llm: str, say: Say, watcher: Watcher) -> None:
-    watcher.stage(f"extracting with {llm}")
-    say(extract(out, llm=llm, progress=watcher.count).text())
+def _texts(out: Path, config: ExtractConfig, *, encoder: str, say: Say, watcher: Watcher) -> None:
+    watcher.stage(f"extracting with {config.llm}")
+    say(extract(out, config, progress=watcher.count).text())
     watcher.stage(f"encoding with {encoder}")
     say(embed(out, encoder=encoder, progress=watcher.count).text())
 

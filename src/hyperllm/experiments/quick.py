@@ -13,8 +13,9 @@ from typing import Any
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.extract import extract
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.recommender import Recommender
 
@@ -44,7 +45,7 @@ def fit(
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if workspace is None else Path(workspace)
         prepare(place, raw, config=PrepareConfig(min_rating=min_rating, core=core, seed=seed))
-        extract(place, llm=llm)
+        extract(place, ExtractConfig(llm=llm))
         embed(place, encoder=encoder)
         run = train(place, TrainRequest(settings=dict(settings or {}), seed=seed), progress=progress)
         model = Recommender.load(run.folder / "model")

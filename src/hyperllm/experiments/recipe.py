@@ -19,13 +19,15 @@ from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.amazon import read_amazon
 from hyperllm.data.sources.published import read_published
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import ConfigError, did_you_mean
+from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.experiments.workspace import Workspace
-from hyperllm.extraction.encode import embed
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.config import extract_config
+from hyperllm.extraction.config import options as extract_options
+from hyperllm.extraction.encode import embed, embed_options
+from hyperllm.extraction.extract import extract
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.recommender import Recommender
 
@@ -69,14 +71,14 @@ class Recipe:
             many = isinstance(table, list) and name == "train"
             if not all(isinstance(entry, dict) for entry in (table if many else [table])):
                 raise ConfigError(f"{str(self.path)!r}: {name} must be a table, written [{name}]; found {table!r}")
+        _check_keys(self.stages.get("extract", {}), extract_options(), where="[extract]")
+        extract_config(self.stages.get("extract", {}))
+        _check_keys(self.stages.get("embed", {}), _options(embed) | {"preset"}, where="[embed]")
         for name, stage in (
-            ("extract", extract),
-            ("embed", embed),
             ("evaluate", evaluate_run),
             ("compare", compare_runs),
         ):
-            more = {"runs"} if name in ("evaluate", "compare") else set[str]()
-            _check_keys(self.stages.get(name, {}), _options(stage) | more, where=f"[{name}]")
+            _check_keys(self.stages.get(name, {}), _options(stage) | {"runs"}, where=f"[{name}]")
         _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
         for name in ("evaluate", "compare"):
             cuts = self.stages.get(name, {}).get("k", [10, 20])
@@ -113,9 +115,12 @@ def run(recipe: Recipe, *, workspace: Path | None = None, say: Say, progress: Pr
     if "prepare" in stages:
         say(_prepare(place, stages["prepare"], recipe.path.parent).text())
     if "extract" in stages:
-        say(_call(extract, place, stages["extract"]).text())
+        done = extract(place, extract_config(stages["extract"]))
+        say(done.text())
+        if done.stopped is not None:
+            raise ProviderUnavailable(f"the extraction stopped early, so no later stage was begun: {done.stopped}")
     if "embed" in stages:
-        say(_call(embed, place, stages["embed"]).text())
+        say(_call(embed, place, embed_options(stages["embed"])).text())
     names: list[str] = []
     for request in recipe.requests():
         done = train(place, request, progress=progress)

@@ -1,124 +1,266 @@
-"""Profiles from a chat model: one call an item or user, one repair call where the answer is malformed.
+"""Asking: questions go through a caller until each is answered well, quarantined, or out of luck.
 
-Whoever is malformed twice, or refused, is left out and reported. User prompts are built from a split's *training*
-interactions and from nothing else. Knows prompts, replies and the journal; does not know providers.
+A question is one rendered prompt; its hash keys everything made from it. A malformed answer gets one repair call that
+says what was wrong; malformed twice, or refused, it is quarantined with the reason. All state is in the ledger: a
+question whose calls are there is never sent again, whichever process made them. Memory holds the questions on their
+way, whatever the catalogue's size. Does not know where questions come from, nor providers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-from hyperllm.data.catalog import Catalog
-from hyperllm.data.split import Split
 from hyperllm.errors import MalformedReply, ProviderRefused
-from hyperllm.extraction import parse
-from hyperllm.extraction.journal import Journal
-from hyperllm.extraction.profiles import ItemProfile, Origin, UserProfile
-from hyperllm.extraction.prompts import Prompts, fingerprint, render
-from hyperllm.llm.chat import ChatProvider, Message
+from hyperllm.extraction.parse import ITEM_SCHEMAS, USER_SCHEMA, ItemAnswer, read_item, read_user
+from hyperllm.extraction.profiles import Origin
+from hyperllm.extraction.prompts import Prompts
+from hyperllm.llm.caller import ASSUMED_OUTPUT, BudgetReached, Caller, Unanswered
+from hyperllm.llm.chat import ChatProvider, Message, Reply, estimated_tokens
+from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
+from hyperllm.llm.loop import wait_for
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None, str], None]
+"""Called with (done, total or None, note)."""
 Answer = TypeVar("Answer")
-
-
-@dataclass
-class Asked:
-    """What came of many calls.
-
-    ``left_out`` maps ``item X`` or ``user X`` to the reason, ``unusable`` are the journal's keys of malformed answers.
-    """
-
-    items: list[ItemProfile] = field(default_factory=list)
-    users: list[UserProfile] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    unusable: set[str] = field(default_factory=set)
+EXAMPLES = 5
+STAGGER_S = 0.003
+"""Between the first calls of two workers: calls that start together come back together, and wait for each other."""
+_EVERY = 500
 
 
 @dataclass(frozen=True)
-class Interviewer:
-    """Asks one model with one prompt version, and remembers finished answers."""
+class Question(Generic[Answer]):
+    """One prompt about one item or user (``about``); ``key`` is its hash, ``read`` takes its answer apart."""
 
-    chat: ChatProvider
+    kind: str
+    about: str
+    key: bytes
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any]
+    read: Callable[[str], Answer]
+
+
+@dataclass
+class Asker:
+    """Makes the questions of one model and prompt version; ``series`` names them in the ledger.
+
+    ``connect`` reaches for the model when the first question is really asked.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
     prompts: Prompts
-    journal: Journal
+    series: str
+    connect: Callable[[], ChatProvider]
 
-    def items(self, catalog: Catalog, asked: Asked, *, limit: int | None, progress: Progress | None) -> None:
-        """A profile for each of the first ``limit`` items that have a text."""
-        wanted = [(i, t) for i, t in zip(catalog.items.ids, catalog.texts(), strict=True) if t][:limit]
-        for number, (item_id, text) in enumerate(wanted, start=1):
-            prompt = render(self.prompts.item, text)
-            found = self._ask(f"item {item_id}", prompt, parse.read_item, parse.ITEM_SCHEMA, asked)
-            if found is not None:
-                (summary, tags, edges), origin = found
-                asked.items.append(ItemProfile(item_id, summary, tags, edges, origin))
-            if progress is not None:
-                progress(number, len(wanted))
+    @cached_property
+    def chat(self) -> ChatProvider:
+        """The model."""
+        return self.connect()
 
-    def users(self, split: Split, asked: Asked, *, limit: int | None, progress: Progress | None) -> None:
-        """A summary for each of the first ``limit`` users, from the profiles of their training items."""
-        known = {profile.item_id: profile for profile in asked.items}
-        wanted = [(user, text) for user, text in training_texts(split, known) if text][:limit]
-        for number, (user_id, text) in enumerate(wanted, start=1):
-            prompt = render(self.prompts.user, text)
-            found = self._ask(f"user {user_id}", prompt, parse.read_user, parse.USER_SCHEMA, asked)
-            if found is not None:
-                asked.users.append(UserProfile(user_id, *found))
-            if progress is not None:
-                progress(number, len(wanted))
+    async def close(self) -> None:
+        """Let go of the model, if it was ever reached for."""
+        if "chat" in self.__dict__:
+            await self.chat.close()
+            del self.chat
 
-    def _ask(
+    def item(self, about: str, text: str) -> Question[ItemAnswer]:
+        """The question about an item of this text."""
+        schema = ITEM_SCHEMAS[self.prompts.answer]
+        return self._question("item", about, self.prompts.item.messages(text), schema, read_item)
+
+    def user(self, about: str, text: str) -> Question[str]:
+        """The question about a user with this history."""
+        return self._question("user", about, self.prompts.user.messages(text), USER_SCHEMA, read_user)
+
+    def _question(
         self,
-        who: str,
-        prompt: str,
-        read: Callable[[str], Answer],
+        kind: str,
+        about: str,
+        messages: tuple[Message, ...],
         schema: Mapping[str, Any],
-        asked: Asked,
-    ) -> tuple[Answer, Origin] | None:
-        key = fingerprint(f"{self.chat.name}\n{self.prompts.version}\n{prompt}")
-        try:
-            stored = self.journal[key] if key in self.journal else self._call(key, prompt, read, schema)
-            return read(stored["raw"]), Origin(**stored)
-        except MalformedReply as error:
-            asked.unusable.add(key)
-            asked.left_out[who] = str(error)
-        except ProviderRefused as error:
-            asked.left_out[who] = str(error)
+        read: Callable[[str], Any],
+    ) -> Question[Any]:
+        said = [self.model, dict(self.settings), self.prompts.version, kind, [[m.role, m.content] for m in messages]]
+        key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
+        return Question(kind, about, key, messages, schema, read)
+
+    def call(self, question: Question[Any], turn: int) -> Call:
+        """What the ledger is told of a call."""
+        return Call(question.key, turn, self.series, question.kind)
+
+    def origin(self, key: bytes, turns: Sequence[Stored]) -> Origin:
+        """Who wrote the answer, and at what cost, the repair included."""
+        return Origin(
+            model=self.model,
+            prompt_version=self.prompts.version,
+            prompt_hash=key.hex(),
+            input_tokens=sum(turn.reply.input_tokens for turn in turns),
+            output_tokens=sum(turn.reply.output_tokens for turn in turns),
+            raw=turns[-1].reply.text,
+        )
+
+
+@dataclass
+class Outcome:
+    """How many questions ended how, ``reasons`` of the ones without a profile, and why asking stopped early."""
+
+    verdicts: Counter[Verdict] = field(default_factory=Counter[Verdict])
+    found_done: int = 0
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    examples: dict[str, str] = field(default_factory=dict)
+    stopped: str | None = None
+
+    def add_all(self, other: Outcome) -> None:
+        """Count what another one counted."""
+        self.verdicts += other.verdicts
+        self.reasons += other.reasons
+        self.found_done += other.found_done
+        self.examples |= other.examples
+        self.stopped = self.stopped or other.stopped
+
+    def add(self, question: Question[Any], verdict: Verdict, reason: str | None) -> None:
+        """Count one."""
+        self.verdicts[verdict] += 1
+        if reason is not None:
+            self.reasons[reason.partition(":")[0].partition("'")[0].strip()] += 1
+            if len(self.examples) < EXAMPLES:
+                self.examples[f"{question.kind} {question.about}"] = reason
+
+
+def answered(ledger: Ledger, asker: Asker, key: bytes, read: Callable[[str], Answer]) -> tuple[Answer, Origin] | None:
+    """What the ledger knows to answer; None where the question is open or went badly."""
+    verdict = ledger.verdict(key)
+    if verdict is None or verdict[0] != "done":
         return None
-
-    def _call(self, key: str, prompt: str, read: Callable[[str], Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-        messages: Sequence[Message] = [Message("user", prompt)]
-        reply = self.chat.complete(messages, schema=schema)
-        spent = [reply.input_tokens, reply.output_tokens]
-        try:
-            read(reply.text)
-        except MalformedReply as reason:
-            form = f"one JSON object of this schema and nothing else: {json.dumps(schema)}"
-            again = f"That answer cannot be used: {reason}. Answer again with {form}"
-            messages = [*messages, Message("assistant", reply.text), Message("user", again)]
-            reply = self.chat.complete(messages, schema=schema)
-            spent = [spent[0] + reply.input_tokens, spent[1] + reply.output_tokens]
-        value = {
-            "model": self.chat.name,
-            "prompt_version": self.prompts.version,
-            "prompt_hash": fingerprint(prompt),
-            "input_tokens": spent[0],
-            "output_tokens": spent[1],
-            "raw": reply.text.encode("utf-8", "replace").decode("utf-8"),
-        }
-        self.journal.add(key, value)
-        return value
+    turns = [stored for turn in (1, 2) if (stored := ledger.reply(key, turn)) is not None]
+    return read(turns[-1].reply.text), asker.origin(key, turns)
 
 
-def training_texts(split: Split, profiles: Mapping[str, ItemProfile]) -> list[tuple[str, str]]:
-    """(user id, summaries and tags of the user's training items, one a line), in vocabulary order."""
-    matrix = split.train.matrix(len(split.users), len(split.items))
-    found: list[tuple[str, str]] = []
-    for row, user in enumerate(split.users.ids):
-        items = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-        told = [profiles[i] for i in split.items.take(items) if i in profiles]
-        lines = [f"Summary: {p.summary} Tags: {', '.join(n for names in p.tags for n in names)}" for p in told]
-        found.append((user, "\n".join(lines)))
-    return found
+def run(
+    caller: Caller,
+    asker: Asker,
+    questions: Iterator[Question[Any]],
+    *,
+    total: int | None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Ask everything that is open, and wait for it; call from anywhere, also while an event loop runs."""
+    return wait_for(lambda: _ask_all(caller, asker, questions, total, progress))
+
+
+async def _ask_all(
+    caller: Caller, asker: Asker, questions: Iterator[Question[Any]], total: int | None, progress: Progress | None
+) -> Outcome:
+    outcome = Outcome()
+    bell = _Bell(outcome, caller, total, progress)
+    failure: list[Exception] = []
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(number * STAGGER_S)
+        for question in questions:
+            found = caller.ledger.verdict(question.key)
+            if found is not None and found[0] != "unanswered":
+                outcome.found_done += 1
+                outcome.add(question, *found)
+            else:
+                try:
+                    outcome.add(question, *await _settle(caller, asker, question))
+                except BudgetReached:
+                    outcome.stopped = outcome.stopped or _over(caller)
+                except Exception as error:
+                    failure.append(error)
+            bell.ring()
+            if outcome.stopped or failure:
+                return
+
+    try:
+        await asyncio.gather(*(work(number) for number in range(caller.gate.most)))
+    finally:
+        await asker.close()
+    bell.ring(last=True)
+    if failure:
+        raise failure[0]
+    return outcome
+
+
+def _over(caller: Caller) -> str:
+    budget = caller.budget
+    return f"the next call could pass the budget of ${budget.most:,.2f}; ${budget.spent:,.4f} are spent"
+
+
+async def _settle(caller: Caller, asker: Asker, question: Question[Any]) -> tuple[Verdict, str | None]:
+    """Ask, repair once, and write down what became of it."""
+    verdict, reason = await _judge(caller, asker, question)
+    caller.ledger.judge(asker.call(question, 1), verdict, reason)
+    return verdict, reason
+
+
+async def _judge(caller: Caller, asker: Asker, question: Question[Any]) -> tuple[Verdict, str | None]:
+    try:
+        first = await _turn(caller, asker, question, 1, question.messages)
+        problem = complaint(question, first)
+        if problem is None:
+            return "done", None
+        again = repair(question, first, problem)
+        second = await _turn(caller, asker, question, 2, again)
+        problem = complaint(question, second)
+        return ("done", None) if problem is None else ("quarantined", problem)
+    except ProviderRefused as refused:
+        return "quarantined", str(refused)
+    except Unanswered as silence:
+        return "unanswered", str(silence)
+
+
+async def _turn(caller: Caller, asker: Asker, question: Question[Any], turn: int, messages: Sequence[Message]) -> Reply:
+    """The reply to one turn: the one paid for before, else a new one."""
+    stored = caller.ledger.reply(question.key, turn)
+    if stored is not None:
+        return stored.reply
+    return await caller.ask(
+        asker.call(question, turn),
+        lambda: asker.chat.complete(messages, schema=question.schema),
+        tokens=sum(estimated_tokens(m.content) for m in messages),
+        longest=int(asker.settings.get("max_tokens") or ASSUMED_OUTPUT),
+    )
+
+
+def complaint(question: Question[Any], reply: Reply) -> str | None:
+    """Why an answer cannot be used; None where it can."""
+    try:
+        question.read(reply.text)
+    except MalformedReply as reason:
+        return f"cut off at its length limit, be brief; {reason}" if reply.cut else str(reason)
+    return None
+
+
+def repair(question: Question[Any], reply: Reply, problem: str) -> tuple[Message, ...]:
+    """The messages of the repair call."""
+    form = f"one JSON object of this schema and nothing else: {json.dumps(question.schema)}"
+    again = f"That answer cannot be used: {problem}. Answer again with {form}"
+    return *question.messages, Message("assistant", reply.text or "…"), Message("user", again)
+
+
+@dataclass
+class _Bell:
+    """Tells of progress, now and then while questions are found done, each time while calls are made."""
+
+    outcome: Outcome
+    caller: Caller
+    total: int | None
+    progress: Progress | None
+
+    def ring(self, *, last: bool = False) -> None:
+        if self.progress is None:
+            return
+        ended = sum(self.outcome.verdicts.values())
+        if last or ended > self.outcome.found_done or ended % _EVERY == 0:
+            bad = ended - self.outcome.verdicts["done"]
+            self.progress(ended, self.total, self.caller.note() + (f", {bad:,} without profile" if bad else ""))

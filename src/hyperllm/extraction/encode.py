@@ -2,12 +2,13 @@
 
 An item's text is its profile's summary where a profile set is chosen, else its catalogue text, followed by the names of
 its tags. A user's vector is the mean of the vectors of the user's *training* items, or the user's encoded summary;
-held-out interactions cannot reach it. Work is kept block by block, so an interrupted call goes on.
+held-out interactions cannot reach it. Every vector made is kept, so an
+interrupted call goes on, and a grown catalogue costs its new texts only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,24 @@ from hyperllm import artifacts
 from hyperllm.artifacts import digest
 from hyperllm.data.prepare import load_catalog, load_split
 from hyperllm.data.semantics import KIND, Semantics
-from hyperllm.data.sets import IMPORTED, chosen
+from hyperllm.data.sets import IMPORTED, NONE, chosen
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
-from hyperllm.errors import ConfigError, DataError
+from hyperllm.errors import ConfigError, DataError, choose
 from hyperllm.extraction import profiles as written
+from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.extraction.vectors import read_vectors
+from hyperllm.llm.chats import folder_name
 from hyperllm.llm.encoder import TextEncoder
-from hyperllm.llm.encoders import DEFAULT_ENCODER, make_encoder
+from hyperllm.llm.encoders import DEFAULT_ENCODER, RemoteEncoder, opened_encoder
+from hyperllm.llm.ledger import NAME as LEDGER
 
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 BLOCK = 512
 TEXT_CHARACTERS = 700
 """Catalogue text an item gets; encoders read a few hundred words, and the tags that follow must not be cut off."""
+NEWEST = "newest"
 NAMED_TAGS = 24
 """Tags an item's text names at most, the most specific first."""
 
@@ -54,6 +59,21 @@ class Embedded:
         return "\n".join([head + (" (found done)" if self.skipped else ""), *self.notes])
 
 
+EMBED_PRESETS: dict[str, Mapping[str, Any]] = {
+    "default": {},
+    "paper": {"encoder": "openai:text-embedding-3-large", "dimensions": 3072, "profiles": NEWEST, "tags": NONE,
+              "users": "summary"},
+}  # fmt: skip
+"""``paper``: text-embedding-3-large over the summaries of items and users (Eq. 7)."""
+
+
+def embed_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `embed` from a file or the command line; ``preset`` names a start, None means not given."""
+    given = {key: value for key, value in values.items() if value is not None}
+    preset = choose(str(given.pop("preset", "default")), EMBED_PRESETS, what="preset")
+    return {"encoder": DEFAULT_ENCODER, **preset, **given}
+
+
 def embed(
     workspace: Path,
     *,
@@ -61,33 +81,42 @@ def embed(
     profiles: str | None = None,
     tags: str | None = None,
     users: str = "mean",
+    base_url: str | None = None,
+    dimensions: int | None = None,
+    workers: int = 8,
+    price: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Embedded:
     """Write ``semantics/NAME``; ``file:PATH`` imports vectors as the set ``published``.
 
-    ``profiles`` names a profile set; ``tags`` a tag set, ``none``, or None for the import, else the newest.
+    ``profiles`` names a profile set (``newest``: the newest); ``tags`` a tag set, ``none``, or None for the import,
+    else the newest. ``base_url``, ``dimensions``, ``workers`` and ``price`` are those of an ``openai:MODEL`` encoder,
+    whose calls are in the workspace's ledger. A text that was encoded before is not encoded again.
     """
     split = load_split(workspace)
     if encoder.startswith("file:"):
         return _import(workspace, Path(encoder.removeprefix("file:")).expanduser(), split)
+    profiles = chosen(workspace, "profiles", None) if profiles == NEWEST else profiles
     texts, user_texts, source = _texts(workspace, split, profiles, tags, users)
     notes: list[str] = []
-    model = make_encoder(encoder, threads=threads, say=notes.append)
-    config = {"encoder": model.name, "version": model.version, "users": users, **source}
-    inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
-    folder = workspace / "semantics" / model.name
-    done = Embedded(model.name, folder, model.dim, tuple(notes))
-    if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
-        return Embedded(model.name, folder, model.dim, tuple(notes), skipped=True)
-    scratch = workspace / "semantics" / f".{model.name}.blocks"
-    vectors = _encode(model, [*texts, *user_texts], scratch, progress)
+    remote = RemoteEncoder(workspace / LEDGER, base_url, dimensions, workers, price)
+    with opened_encoder(encoder, remote, threads=threads, say=notes.append) as model:
+        name = folder_name(model.name)
+        config = {"encoder": model.name, "version": model.version, "users": users, **source}
+        inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
+        folder = workspace / "semantics" / name
+        if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
+            made = Semantics.load(folder, users=split.users, items=split.items)
+            return Embedded(name, folder, made.item_vectors.shape[1], tuple(notes), skipped=True)
+        vectors = _encode(model, [*texts, *user_texts], folder.with_name(f".{name}.vectors.sqlite"), progress)
     items, people = vectors[: len(texts)], vectors[len(texts) :]
     if users == "mean":
         people = mean_of_training_items(split, items)
     Semantics(split.users, split.items, people, items).save(folder, config=config, inputs=inputs)
-    _clear(scratch)
-    return done
+    if silent := int((~people.any(axis=1)).sum()):
+        notes.append(f"{silent:,} users have no text, so their vectors are zero")
+    return Embedded(name, folder, vectors.shape[1], tuple(notes))
 
 
 def mean_of_training_items(split: Split, items: Matrix) -> Matrix:
@@ -140,38 +169,27 @@ def _texts(
     return item_texts(texts, graph), people, {"profiles": profiles, "tags": tag_set}
 
 
-def _encode(model: TextEncoder, texts: Sequence[str], scratch: Path, progress: Progress | None) -> Matrix:
-    """Encode in blocks; a block whose texts were encoded before an interruption is read back."""
-    scratch.mkdir(parents=True, exist_ok=True)
+def _encode(model: TextEncoder, texts: Sequence[str], path: Path, progress: Progress | None) -> Matrix:
+    """(n, d) in blocks; what was encoded before, here or before an interruption, is read back."""
     found: list[Matrix] = []
-    for start in range(0, len(texts), BLOCK):
-        block = texts[start : start + BLOCK]
-        path = scratch / f"{digest([model.name, model.version, list(block)])}.npy"
-        vectors = _kept(path)
-        if vectors is None:
-            vectors = model.encode(block)
-            half = path.with_suffix(".half")
-            with half.open("wb") as stream:
-                np.save(stream, vectors)
-            half.replace(path)
-        found.append(vectors)
-        if progress is not None:
-            progress(min(start + BLOCK, len(texts)), len(texts))
+    with VectorStore.opened(path) as store:
+        for start in range(0, len(texts), BLOCK):
+            found.append(_block(model, texts[start : start + BLOCK], store))
+            if progress is not None:
+                progress(min(start + BLOCK, len(texts)), len(texts))
     return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
 
 
-def _kept(path: Path) -> Matrix | None:
-    """A block that was finished; None where there is none, or a power failure left half of it."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _clear(scratch: Path) -> None:
-    for path in scratch.iterdir():
-        path.unlink()
-    scratch.rmdir()
+def _block(model: TextEncoder, texts: Sequence[str], store: VectorStore) -> Matrix:
+    version = f"{model.name} {model.version}"
+    keys = [key(version, text) for text in texts]
+    known = store.get(keys)
+    fresh = {k: text for k, text in zip(keys, texts, strict=True) if k not in known}
+    if fresh:
+        made = dict(zip(fresh, model.encode(list(fresh.values())), strict=True))
+        store.put(made)
+        known |= made
+    return np.stack([known[k] for k in keys])
 
 
 def _import(workspace: Path, path: Path, split: Split) -> Embedded:

