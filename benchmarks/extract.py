@@ -19,8 +19,9 @@ from hyperllm.data.prepare import PrepareConfig, load_catalog, prepare
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.data.sources.table import read_table
 from hyperllm.errors import ProviderUnavailable
+from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.extract import extract
 from hyperllm.llm.encoders import make_encoder
 
 ITEMS = 3000
@@ -47,8 +48,8 @@ def main() -> None:
         prepare(shop, read_table(clicks, items), config=PrepareConfig())
         count = len(load_catalog(shop).items)
         work: dict[str, Callable[[], object]] = {
-            "profiles and tags, keywords": lambda: extract(shop, llm="keywords"),
-            "profiles and tags, scripted model": lambda: extract(shop, llm="scripted"),
+            "profiles and tags, keywords": lambda: extract(shop),
+            "profiles and tags, scripted model": lambda: extract(shop, ExtractConfig(llm="scripted")),
             **{f"vectors, {name}": lambda name=name: embed(shop, encoder=name) for name in encoders},
         }
         rows = []

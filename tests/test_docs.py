@@ -27,7 +27,7 @@ from hyperllm.experiments import quick
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
 from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
-from hyperllm.llm.encoders import ENCODERS
+from hyperllm.llm.encoders import NAMES
 from hyperllm.serving.recommender import Recommender
 from hyperllm.training.loop import FitConfig
 
@@ -250,7 +250,7 @@ def test_protocol_names_what_compat_sets() -> None:
 
 def test_encoders_table_is_the_registry() -> None:
     told = {row[0].strip("`") for row in rows_after(TEXTS["docs/data.md"], "named after the encoder.\n")}
-    assert told == set(ENCODERS)
+    assert told == set(NAMES)
 
 
 def test_usual_column_names_are_those_of_the_code() -> None:

@@ -70,6 +70,10 @@ class Vocabulary:
             digest.update(raw)
         return digest.hexdigest()
 
+    def row(self, value: str) -> int:
+        """The row number of one known id."""
+        return self._row[value]
+
     def rows(self, ids: Sequence[str], *, what: str = "id") -> Rows:
         """Row numbers of ``ids``; raises `UnknownId` that names the first unknown one."""
         try:

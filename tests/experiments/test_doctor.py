@@ -12,7 +12,7 @@ from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.experiments.doctor import examine, inspect
 from hyperllm.experiments.train import TrainRequest, train
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.extract import extract
 
 
 @pytest.fixture(scope="module")

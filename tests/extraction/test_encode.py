@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperllm import artifacts
+from hyperllm.data import sets
 from hyperllm.data.interactions import Pairs
-from hyperllm.data.prepare import load_catalog, load_split
+from hyperllm.data.prepare import load_catalog, load_split, prepare
 from hyperllm.data.semantics import Semantics
+from hyperllm.data.sources.table import read_table
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, MisalignedArrays, ProviderUnavailable
 from hyperllm.extraction import encode as room
+from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import NAMED_TAGS, embed, item_texts, mean_of_training_items
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.extract import extract
+from hyperllm.extraction.profiles import load_users
 from hyperllm.ids import Vocabulary
 from hyperllm.llm.hashing import HashEncoder
 
@@ -44,10 +49,15 @@ class Listening(HashEncoder):
         return super().encode(texts, progress=progress)
 
 
+def use(monkeypatch, encoder: HashEncoder) -> None:
+    """Whatever encoder is asked for, this one is used."""
+    monkeypatch.setattr(room, "opened_encoder", lambda name, remote, **options: nullcontext(encoder))
+
+
 @pytest.fixture
 def listening(monkeypatch) -> Listening:
     encoder = Listening()
-    monkeypatch.setattr(room, "make_encoder", lambda name, **options: encoder)
+    use(monkeypatch, encoder)
     return encoder
 
 
@@ -88,7 +98,7 @@ def test_nor_through_the_whole_stage(workspace, users, tmp_path):
         valid, test = (split.test, split.valid) if swapped else (split.valid, split.test)
         valid = Pairs(valid.user, (valid.item + 1) % 6) if swapped else valid
         replace(split, valid=valid, test=test).save(workspace / "split", config={"swapped": swapped}, inputs={})
-        extract(workspace, llm="scripted")
+        extract(workspace, ExtractConfig(llm="scripted"))
         embed(workspace, encoder="hash", profiles="scripted", users=users)
         found.append(semantics(workspace))
     np.testing.assert_array_equal(found[0].user_vectors, found[1].user_vectors)
@@ -147,13 +157,13 @@ def test_which_tag_set_is_read(workspace, listening):
     assert "Jigsaws" in listening.read[0]
     assert "Tags: " in listening.read[0]
     embed(workspace, tags="none")
-    assert "Tags: " not in listening.read[-6]
+    assert "Tags: " not in listening.read[-1]
     graph(load_split(workspace).items, [(0, 0)], ["Imported"]).save(
         workspace / "tags" / "published", config={}, inputs={}
     )
-    extract(workspace, llm="scripted")  # newer than the import
+    extract(workspace, ExtractConfig(llm="scripted"))  # newer than the import
     embed(workspace)
-    assert listening.read[-6].endswith("Tags: Imported.")
+    assert any(text.endswith("Tags: Imported.") for text in listening.read)
     embed(workspace, tags="scripted")
     assert "Imported" not in listening.read[-6]
     with pytest.raises(ConfigError, match="no set 'nope' in tags/; there are"):
@@ -161,12 +171,14 @@ def test_which_tag_set_is_read(workspace, listening):
 
 
 def test_summaries_of_a_profile_set(workspace, listening):
-    extract(workspace, llm="scripted")
+    extract(workspace, ExtractConfig(llm="scripted"))
     embed(workspace, profiles="scripted", tags="none", users="summary")
-    assert len(listening.read) == 12
+    assert 6 < len(listening.read) <= 12, "users with the same summary are encoded once"
     assert listening.read[6].startswith("Likes ")
     found = semantics(workspace)
-    np.testing.assert_array_equal(found.user_vectors, HashEncoder(64).encode(listening.read[6:]))
+    told = {p.user_id: p.summary for p in load_users(workspace / "profiles" / "scripted")}
+    summaries = [told[user] for user in load_split(workspace).users.ids]
+    np.testing.assert_array_equal(found.user_vectors, HashEncoder(64).encode(summaries))
 
 
 def test_summaries_that_are_not_there(workspace):
@@ -193,11 +205,11 @@ def test_done_once_and_again_when_an_input_changed(workspace, listening):
 def test_an_interruption_loses_at_most_a_block(workspace, monkeypatch):
     monkeypatch.setattr(room, "BLOCK", 2)
     first, second = Listening(dies_after=4), Listening()
-    monkeypatch.setattr(room, "make_encoder", lambda name, **options: first)
+    use(monkeypatch, first)
     with pytest.raises(KeyboardInterrupt):
         embed(workspace)
     assert not (workspace / "semantics" / "hash").exists()
-    monkeypatch.setattr(room, "make_encoder", lambda name, **options: second)
+    use(monkeypatch, second)
     seen: list[tuple[int, int]] = []
     embed(workspace, progress=lambda done, total: seen.append((done, total)))
     assert (len(first.read), len(second.read)) == (4, 2)
@@ -205,29 +217,29 @@ def test_an_interruption_loses_at_most_a_block(workspace, monkeypatch):
     np.testing.assert_array_equal(
         semantics(workspace).item_vectors, HashEncoder(64).encode(load_catalog(workspace).texts())
     )
-    assert [path.name for path in (workspace / "semantics").iterdir()] == ["hash"]
+    assert sets.names(workspace, "semantics") == ["hash"]
 
 
-def test_half_a_block_is_encoded_again(workspace, monkeypatch):
-    monkeypatch.setattr(room, "BLOCK", 2)
-    first, second = Listening(dies_after=4), Listening()
-    monkeypatch.setattr(room, "make_encoder", lambda name, **options: first)
-    with pytest.raises(KeyboardInterrupt):
-        embed(workspace)
-    block = sorted((workspace / "semantics" / ".hash.blocks").iterdir())[0]
-    block.write_bytes(block.read_bytes()[:-7])
-    monkeypatch.setattr(room, "make_encoder", lambda name, **options: second)
+def test_a_grown_catalogue_costs_its_new_texts_only(workspace, tmp_path, monkeypatch):
+    use(monkeypatch, first := Listening())
     embed(workspace)
-    assert len(second.read) == 4, "the missing block and the damaged one"
+    assert len(first.read) == 6
+    events, items = tmp_path / "raw" / "clicks.csv", tmp_path / "raw" / "items.csv"
+    items.write_text(items.read_text(encoding="utf-8").replace("Plush cat soft", "Plush cat hard"), encoding="utf-8")
+    prepare(workspace, read_table(events, items))
+    use(monkeypatch, second := Listening())
+    assert not embed(workspace).skipped
+    assert [text for text in second.read if "hard" in text] == second.read
+    assert len(second.read) == 1
     expected = HashEncoder(64).encode(load_catalog(workspace).texts())
     np.testing.assert_array_equal(semantics(workspace).item_vectors, expected)
 
 
 def test_a_wrong_request_fails_before_a_model_is_fetched(workspace, monkeypatch):
-    def unexpected(name, **options):
+    def unexpected(name, remote, **options):
         raise AssertionError("a model was fetched")
 
-    monkeypatch.setattr(room, "make_encoder", unexpected)
+    monkeypatch.setattr(room, "opened_encoder", unexpected)
     with pytest.raises(ConfigError, match="no set"):
         embed(workspace, tags="nope")
 

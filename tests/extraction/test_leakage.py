@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +9,18 @@ import numpy as np
 import pytest
 
 from hyperllm.data.interactions import Pairs
-from hyperllm.data.prepare import load_catalog, load_split, prepare
+from hyperllm.data.prepare import load_split, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.data.split import Split
-from hyperllm.extraction import items as room
-from hyperllm.extraction.ask import Asked, Interviewer
-from hyperllm.extraction.items import extract
-from hyperllm.extraction.journal import Journal
-from hyperllm.extraction.prompts import VERSIONS, Prompts
+from hyperllm.extraction import interview as room
+from hyperllm.extraction.config import ExtractConfig
+from hyperllm.extraction.extract import extract
+from hyperllm.extraction.interview import Interview
+from hyperllm.extraction.items import item_texts
+from hyperllm.extraction.prompts import VERSIONS
 from hyperllm.extraction.scripted import scripted
-from hyperllm.llm.chat import Message, ScriptedChat
+from hyperllm.llm.chat import ScriptedChat
+from hyperllm.llm.ledger import Ledger
 
 USERS, ITEMS = 20, 30
 
@@ -41,27 +42,13 @@ def unmistakable(item: int) -> str:
     return "zq" + "".join(chr(ord("a") + int(digit)) for digit in f"{item:02d}") + "xw"
 
 
-def interview(split: Split, workspace: Path, version: str, journal: Path) -> dict[str, str]:
+def interview(split: Split, workspace: Path, version: str, ledger: Path) -> dict[str, str]:
     """User id -> the prompt about that user."""
-    inner, told = scripted(), [""]
-
-    def script(messages: Sequence[Message]) -> str | None:
-        told[0] = messages[0].content
-        return inner.script(messages)
-
-    interviewer = Interviewer(ScriptedChat(script), Prompts.load(version), Journal(journal))
-    asked = Asked()
-    interviewer.items(load_catalog(workspace).take(split.items), asked, limit=None, progress=None)
-    prompts: dict[str, str] = {}
-    known: set[str] = set()
-
-    def after_each(done: int, total: int) -> None:
-        new = {profile.user_id for profile in asked.users} - known
-        known.update(new)
-        prompts.update(dict.fromkeys(new, told[0]))
-
-    interviewer.users(split, asked, limit=None, progress=after_each)
-    return prompts
+    config = ExtractConfig(llm="scripted", prompt=version)
+    with Ledger.opened(ledger / "calls.sqlite") as opened:
+        asking = Interview(workspace, config, split, opened, None)
+        asking.ask()
+        return {q.about: "\n".join(m.content for m in q.messages) for q in asking.user_questions()}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -107,9 +94,10 @@ def test_item_prompts_see_no_click_at_all(shop, monkeypatch):
     inner = scripted()
 
     def listening() -> ScriptedChat:
-        return ScriptedChat(lambda messages: shown.append(messages[0].content) or inner.script(messages))
+        return ScriptedChat(lambda messages: shown.append(messages[-1].content) or inner.script(messages))
 
-    monkeypatch.setitem(room.CHATS, "scripted", listening)
-    extract(shop, llm="scripted")
-    texts = load_catalog(shop).texts()
-    assert [prompt.rsplit("Item: ", 1)[1].strip() for prompt in shown[: len(texts)]] == texts
+    monkeypatch.setattr(room, "scripted", listening)
+    extract(shop, ExtractConfig(llm="scripted", only="items"))
+    texts = dict(item_texts(shop, load_split(shop).items))
+    assert sorted(shown) == sorted(f"<item>\n{text}\n</item>" for text in texts.values())
+    assert all("".join(texts.values()).count(unmistakable(int(item))) == 1 for item in texts)

@@ -11,9 +11,10 @@ from hyperllm import artifacts
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.errors import DataError, ProviderUnavailable
-from hyperllm.extraction import items as room
+from hyperllm.extraction import interview as room
 from hyperllm.extraction import profiles
-from hyperllm.extraction.items import extract
+from hyperllm.extraction.config import ExtractConfig
+from hyperllm.extraction.extract import extract
 from hyperllm.extraction.scripted import scripted
 from hyperllm.llm.chat import ScriptedChat
 
@@ -29,10 +30,10 @@ class Meter:
         def script(messages):
             if len(self.calls) >= self.lasts:
                 raise ProviderUnavailable("the server is gone")
-            self.calls.append(messages[0].content)
+            self.calls.append(messages[-1].content)
             return inner.script(messages)
 
-        monkeypatch.setitem(room.CHATS, "scripted", lambda: ScriptedChat(script))
+        monkeypatch.setattr(room, "scripted", lambda: ScriptedChat(script))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def shown(workspace: Path) -> list[pl.DataFrame]:
 
 def test_killed_at_every_call_the_result_is_the_same_and_no_call_is_repeated(tmp_path, meter):
     whole = fill(tmp_path / "whole")
-    extract(whole, llm="scripted")
+    extract(whole, ExtractConfig(llm="scripted"))
     total = len(meter.calls)
     assert total > 4, "items and users"
     for lasts in range(total):
@@ -67,11 +68,11 @@ def test_killed_at_every_call_the_result_is_the_same_and_no_call_is_repeated(tmp
         meter.lasts = lasts
         workspace = fill(tmp_path / str(lasts))
         with pytest.raises(ProviderUnavailable):
-            extract(workspace, llm="scripted")
+            extract(workspace, ExtractConfig(llm="scripted"))
         assert artifacts.peek(workspace / "profiles" / "scripted") is None
         assert artifacts.peek(workspace / "tags" / "scripted") is None
         meter.lasts = 10**9
-        extract(workspace, llm="scripted")
+        extract(workspace, ExtractConfig(llm="scripted"))
         assert len(meter.calls) == len(set(meter.calls)) == total
         for ours, theirs in zip(shown(workspace), shown(whole), strict=True):
             assert ours.equals(theirs)
@@ -79,46 +80,49 @@ def test_killed_at_every_call_the_result_is_the_same_and_no_call_is_repeated(tmp
 
 def test_a_sample_first_and_a_sample_afterwards_cost_nothing_extra(tmp_path, meter):
     workspace = fill(tmp_path)
-    assert extract(workspace, llm="scripted", limit=2).items == 2
-    extract(workspace, llm="scripted")
+    assert extract(workspace, ExtractConfig(llm="scripted", limit=2)).items == 2
+    extract(workspace, ExtractConfig(llm="scripted"))
     total = len(meter.calls)
-    extract(workspace, llm="scripted", limit=1)
+    extract(workspace, ExtractConfig(llm="scripted", limit=1))
     assert profiles.load_items(workspace / "profiles" / "scripted")[0].item_id == "i0"
-    assert extract(workspace, llm="scripted").items == 4
+    assert extract(workspace, ExtractConfig(llm="scripted")).items == 4
     assert len(meter.calls) == total == len(set(meter.calls))
 
 
 def test_only_new_items_are_asked_when_the_catalogue_grows(tmp_path, meter):
     workspace = fill(tmp_path)
-    extract(workspace, llm="scripted")
-    about_items = {call for call in meter.calls if "\nItem: " in call}
+    extract(workspace, ExtractConfig(llm="scripted"))
+    about_items = {call for call in meter.calls if "<item>" in call}
     fill(tmp_path, items=5)
-    done = extract(workspace, llm="scripted")
+    done = extract(workspace, ExtractConfig(llm="scripted"))
     assert (done.items, done.skipped) == (5, False)
     assert len(meter.calls) == len(set(meter.calls))
-    fresh = {call for call in meter.calls if "\nItem: " in call} - about_items
+    fresh = {call for call in meter.calls if "<item>" in call} - about_items
     assert len(fresh) == 1
     assert "ebony" in fresh.pop()
 
 
 def test_another_prompt_version_asks_anew(tmp_path, meter):
     workspace = fill(tmp_path)
-    extract(workspace, llm="scripted")
+    extract(workspace, ExtractConfig(llm="scripted"))
     before = len(meter.calls)
-    assert not extract(workspace, llm="scripted", prompt="paper").skipped
+    assert not extract(workspace, ExtractConfig(llm="scripted", prompt="paper")).skipped
     assert len(meter.calls) > before
-    versions = {p.origin.prompt_version for p in profiles.load_items(workspace / "profiles" / "scripted")}
-    assert versions == {"paper"}
+    for name, version in (("scripted", "hyperllm-1"), ("scripted-paper", "paper")):
+        found = profiles.load_items(workspace / "profiles" / name)
+        assert {p.origin.prompt_version for p in found} == {version}, "versions never mix"
 
 
-def test_unusable_answers_are_asked_again_once_all_else_is_done(tmp_path, monkeypatch):
+def test_unusable_answers_are_quarantined_and_asked_again_on_request(tmp_path, monkeypatch):
     workspace = fill(tmp_path)
-    monkeypatch.setitem(room.CHATS, "scripted", lambda: ScriptedChat(lambda messages: "I would rather not"))
+    monkeypatch.setattr(room, "scripted", lambda: ScriptedChat(lambda messages: "I would rather not"))
     with pytest.raises(DataError, match=r"no tag could be found: 4 were left out, such as item i0: the reply holds no"):
-        extract(workspace, llm="scripted")
+        extract(workspace, ExtractConfig(llm="scripted"))
     assert not (workspace / "profiles" / "scripted").exists()
-    monkeypatch.setitem(room.CHATS, "scripted", scripted)
-    assert extract(workspace, llm="scripted").left_out == {}
+    monkeypatch.setattr(room, "scripted", scripted)
+    with pytest.raises(DataError, match="left out"):
+        extract(workspace, ExtractConfig(llm="scripted"))
+    assert extract(workspace, ExtractConfig(llm="scripted", retry=True)).left_out == {}
 
 
 def test_a_user_and_an_item_of_one_name_are_left_out_apart(tmp_path, monkeypatch):
@@ -129,11 +133,11 @@ def test_a_user_and_an_item_of_one_name_are_left_out_apart(tmp_path, monkeypatch
     inner = scripted()
 
     def picky(messages):
-        about_item = "\nItem: " in messages[0].content
-        return "no" if not about_item or "number0" in messages[0].content else inner.script(messages)
+        about_item = "<item>" in messages[1].content
+        return "no" if not about_item or "number0" in messages[1].content else inner.script(messages)
 
-    monkeypatch.setitem(room.CHATS, "scripted", lambda: ScriptedChat(picky))
-    done = extract(tmp_path / "shop", llm="scripted")
+    monkeypatch.setattr(room, "scripted", lambda: ScriptedChat(picky))
+    done = extract(tmp_path / "shop", ExtractConfig(llm="scripted"))
     assert {"item 0", "user 0"} <= set(done.left_out)
     assert (done.items, done.users) == (4, 0)
 
@@ -141,8 +145,6 @@ def test_a_user_and_an_item_of_one_name_are_left_out_apart(tmp_path, monkeypatch
 def test_the_same_reply_with_half_a_surrogate_pair_is_kept(tmp_path, monkeypatch):
     workspace = fill(tmp_path)
     inner = scripted()
-    monkeypatch.setitem(
-        room.CHATS, "scripted", lambda: ScriptedChat(lambda messages: f"{inner.script(messages)} \ud83d")
-    )
-    extract(workspace, llm="scripted")
+    monkeypatch.setattr(room, "scripted", lambda: ScriptedChat(lambda messages: f"{inner.script(messages)} \ud83d"))
+    extract(workspace, ExtractConfig(llm="scripted"))
     assert profiles.load_items(workspace / "profiles" / "scripted")[0].origin.raw.endswith(" ?")

@@ -24,8 +24,8 @@ import pytest
 
 from hyperllm.errors import ConfigError, MalformedReply
 from hyperllm.extraction.parse import json_object, read_item
-from hyperllm.testing.chat_faults import PROSE, STATUS_FAULTS, retry_headers, spoil
 from hyperllm.testing.chat_server import KINDS, ChatServer, FaultPlan, ServerConfig, main, prompt_key
+from hyperllm.testing.chat_server.faults import PROSE, STATUS_FAULTS, retry_headers, spoil
 
 SYSTEM = 'Answer with {"summary": "", "level_1": [], "level_2": [], "level_3": [], "edges": []}: level tags.'
 PROMPT = "Item: wooden railway station with crane"

@@ -48,6 +48,7 @@ class Bar:
         self.what = what
         self._terminal = sys.stderr.isatty()
         self._said_at = self._began = time.monotonic()
+        self._first: tuple[int, float] | None = None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -71,18 +72,31 @@ class Bar:
     def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
         """``done`` of ``total`` pieces are finished."""
         now = time.monotonic()
-        rate = done / max(1e-9, now - self._began)
-        self._bar.update(self._task, completed=done, total=total, note=note, rate=f"{rate:,.0f}/s")
+        rate = self._rate(done, now)
+        self._bar.update(self._task, completed=done, total=total, note=note, rate=_speed(rate))
         if not self._terminal and now - self._said_at >= QUIET_S:
             self._said_at = now
             left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
-            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {rate:,.0f}/s{left} {note}".rstrip())
+            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {_speed(rate)}{left} {note}".rstrip())
+
+    def _rate(self, done: int, now: float) -> float:
+        """Pieces a second since the first call; what was found done by then took no time."""
+        if self._first is None:
+            self._first = (max(0, done - 1), self._began)
+        pieces, began = self._first
+        return (done - pieces) / max(1e-9, now - began)
 
     def rename(self, what: str) -> None:
         """Go on with another piece of work."""
         self.what = what
         self._began = time.monotonic()
+        self._first = None
         self._bar.reset(self._task, description=what, note="", rate="")
+
+
+def _speed(rate: float) -> str:
+    """``12/s``, or ``3.4/min`` where that says more."""
+    return f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
 
 
 class TrainingBar:

@@ -30,7 +30,7 @@ def extract(
     limit: Annotated[int | None, typer.Option(help="Only the first so many items and users.")] = None,
     estimate: Annotated[bool, typer.Option(help="Only say what it would cost; nothing is sent.")] = False,
     only: Annotated[str | None, typer.Option(help="items (no user history is sent) or users.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt version: hyperllm-1, hyperllm-1-tree, paper.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt version: hyperllm-1, hyperllm-1-lists, paper.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the profile and tag sets.")] = None,
     price: Annotated[str | None, typer.Option(help="Dollars for a million tokens, IN,OUT.")] = None,
     batch: Annotated[bool, typer.Option(help="Through the server's Batch API.")] = False,

@@ -122,7 +122,7 @@ def text_parts(row: Mapping[str, object]) -> list[str]:
     categories = _strings(row["categories"])
     said = {*categories, row["brand"]}
     others = [name for name in _strings(row["attributes"]) if name not in said and name not in str(row["brand"])]
-    parts = [row["title"], " > ".join(categories), row["brand"], ", ".join(others), row["description"]]
+    parts = (row["title"], " > ".join(categories), row["brand"], ", ".join(others), row["description"])
     return [" ".join(str(part).split()) for part in parts if part]
 
 

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from hyperllm.errors import MalformedReply, ProviderRefused
 from hyperllm.extraction.parse import ITEM_SCHEMAS, USER_SCHEMA, ItemAnswer, read_item, read_user
 from hyperllm.extraction.profiles import Origin
-from hyperllm.extraction.prompts import Prompts
+from hyperllm.extraction.prompts import Prompt, Prompts
 from hyperllm.llm.caller import ASSUMED_OUTPUT, BudgetReached, Caller, Unanswered
 from hyperllm.llm.chat import ChatProvider, Message, Reply, estimated_tokens
 from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
@@ -32,19 +33,25 @@ Answer = TypeVar("Answer")
 EXAMPLES = 5
 STAGGER_S = 0.003
 """Between the first calls of two workers: calls that start together come back together, and wait for each other."""
-_EVERY = 500
+BLOCK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question(Generic[Answer]):
     """One prompt about one item or user (``about``); ``key`` is its hash, ``read`` takes its answer apart."""
 
     kind: str
     about: str
     key: bytes
-    messages: tuple[Message, ...]
+    prompt: Prompt
+    text: str
     schema: Mapping[str, Any]
     read: Callable[[str], Answer]
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What is sent first."""
+        return self.prompt.messages(self.text)
 
 
 @dataclass
@@ -73,24 +80,32 @@ class Asker:
 
     def item(self, about: str, text: str) -> Question[ItemAnswer]:
         """The question about an item of this text."""
-        schema = ITEM_SCHEMAS[self.prompts.answer]
-        return self._question("item", about, self.prompts.item.messages(text), schema, read_item)
+        key = self._key(self._about_items, text)
+        return Question("item", about, key, self.prompts.item, text, ITEM_SCHEMAS[self.prompts.answer], read_item)
 
     def user(self, about: str, text: str) -> Question[str]:
         """The question about a user with this history."""
-        return self._question("user", about, self.prompts.user.messages(text), USER_SCHEMA, read_user)
+        key = self._key(self._about_users, text)
+        return Question("user", about, key, self.prompts.user, text, USER_SCHEMA, read_user)
 
-    def _question(
-        self,
-        kind: str,
-        about: str,
-        messages: tuple[Message, ...],
-        schema: Mapping[str, Any],
-        read: Callable[[str], Any],
-    ) -> Question[Any]:
-        said = [self.model, dict(self.settings), self.prompts.version, kind, [[m.role, m.content] for m in messages]]
-        key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
-        return Question(kind, about, key, messages, schema, read)
+    @cached_property
+    def _about_items(self) -> hashlib._Hash:
+        return self._hash("item", self.prompts.item)
+
+    @cached_property
+    def _about_users(self) -> hashlib._Hash:
+        return self._hash("user", self.prompts.user)
+
+    def _hash(self, kind: str, prompt: Prompt) -> hashlib._Hash:
+        """Over everything that shapes an answer but the text, which comes last."""
+        said = [self.model, dict(self.settings), self.prompts.version, kind, prompt.system, prompt.user]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+
+    @staticmethod
+    def _key(base: hashlib._Hash, text: str) -> bytes:
+        whole = base.copy()
+        whole.update(text.encode("utf-8", "replace"))
+        return whole.digest()
 
     def call(self, question: Question[Any], turn: int) -> Call:
         """What the ledger is told of a call."""
@@ -117,6 +132,11 @@ class Outcome:
     reasons: Counter[str] = field(default_factory=Counter[str])
     examples: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether a repetition would find nothing to ask."""
+        return self.stopped is None and not self.verdicts["unanswered"]
 
     def add_all(self, other: Outcome) -> None:
         """Count what another one counted."""
@@ -160,23 +180,19 @@ async def _ask_all(
     caller: Caller, asker: Asker, questions: Iterator[Question[Any]], total: int | None, progress: Progress | None
 ) -> Outcome:
     outcome = Outcome()
+    waiting = _open(caller.ledger, questions, outcome)
     bell = _Bell(outcome, caller, total, progress)
     failure: list[Exception] = []
 
     async def work(number: int) -> None:
         await asyncio.sleep(number * STAGGER_S)
-        for question in questions:
-            found = caller.ledger.verdict(question.key)
-            if found is not None and found[0] != "unanswered":
-                outcome.found_done += 1
-                outcome.add(question, *found)
-            else:
-                try:
-                    outcome.add(question, *await _settle(caller, asker, question))
-                except BudgetReached:
-                    outcome.stopped = outcome.stopped or _over(caller)
-                except Exception as error:
-                    failure.append(error)
+        for question in waiting:
+            try:
+                outcome.add(question, *await _settle(caller, asker, question))
+            except BudgetReached:
+                outcome.stopped = outcome.stopped or _over(caller)
+            except Exception as error:
+                failure.append(error)
             bell.ring()
             if outcome.stopped or failure:
                 return
@@ -189,6 +205,19 @@ async def _ask_all(
     if failure:
         raise failure[0]
     return outcome
+
+
+def _open(ledger: Ledger, questions: Iterator[Question[Any]], outcome: Outcome) -> Iterator[Question[Any]]:
+    """The questions without an end, looked up a block at a time; the ended ones are counted."""
+    while block := list(islice(questions, BLOCK)):
+        known = ledger.verdicts([question.key for question in block])
+        for question in block:
+            found = known.get(question.key)
+            if found is None or found[0] == "unanswered":
+                yield question
+            else:
+                outcome.found_done += 1
+                outcome.add(question, *found)
 
 
 def _over(caller: Caller) -> str:
@@ -250,7 +279,7 @@ def repair(question: Question[Any], reply: Reply, problem: str) -> tuple[Message
 
 @dataclass
 class _Bell:
-    """Tells of progress, now and then while questions are found done, each time while calls are made."""
+    """Tells of progress after each question that was asked."""
 
     outcome: Outcome
     caller: Caller
@@ -261,6 +290,6 @@ class _Bell:
         if self.progress is None:
             return
         ended = sum(self.outcome.verdicts.values())
-        if last or ended > self.outcome.found_done or ended % _EVERY == 0:
+        if last or ended > self.outcome.found_done:
             bad = ended - self.outcome.verdicts["done"]
             self.progress(ended, self.total, self.caller.note() + (f", {bad:,} without profile" if bad else ""))

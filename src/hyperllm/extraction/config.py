@@ -87,6 +87,11 @@ class ExtractConfig:
         choose(self.prompt, dict.fromkeys(VERSIONS), what="prompt version")
         if self.set_name in (IMPORTED, NONE) or not re.fullmatch(r"[^./\\:][^/\\:]*", self.set_name):
             raise ConfigError(f"a set needs a plain name other than {IMPORTED!r} and {NONE!r}; found {self.set_name!r}")
+        for share in ("merge_similarity", "hub_share"):
+            if not 0 < (getattr(self, share) or 1.0) <= 1:
+                raise ConfigError(f"{share} lies between 0 and 1; found {getattr(self, share)}")
+        if self.merge_similarity is not None and self.merge_encoder is None:
+            raise ConfigError("merge_similarity needs a text encoder; name it with merge_encoder")
         if self.batch and not self.llm.startswith(OPENAI):
             raise ConfigError(f"only openai:MODEL has a Batch API; found {self.llm!r}")
 

@@ -109,7 +109,7 @@ def embed(
         if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
             made = Semantics.load(folder, users=split.users, items=split.items)
             return Embedded(name, folder, made.item_vectors.shape[1], tuple(notes), skipped=True)
-        vectors = _encode(model, [*texts, *user_texts], folder.with_name(f".{name}.vectors.sqlite"), progress)
+        vectors = _encode(model, [*texts, *user_texts], folder.with_name("vectors.sqlite"), progress)
     items, people = vectors[: len(texts)], vectors[len(texts) :]
     if users == "mean":
         people = mean_of_training_items(split, items)

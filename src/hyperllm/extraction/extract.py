@@ -42,6 +42,7 @@ class Extracted:
     taxonomy: taxonomy.TaxonomyReport | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     without: Counter[str] = field(default_factory=Counter[str])
+    unanswered: int = 0
     notes: tuple[str, ...] = ()
     stopped: str | None = None
     skipped: bool = False
@@ -57,6 +58,8 @@ class Extracted:
         if total := sum(self.without.values()):
             first = next(iter(self.left_out))
             lines.append(f"left out {total:,}, such as {first}: {self.left_out[first]}")
+        if self.unanswered:
+            lines.append(f"{self.unanswered:,} of them got no answer; repeat the command to ask again")
         lines += self.notes
         if self.stopped is not None:
             lines.append(f"stopped early: {self.stopped}. What is finished is kept; repeat the command to go on.")
@@ -70,6 +73,7 @@ class Extracted:
             "users": self.users,
             "tags": None if self.taxonomy is None else self.taxonomy.document(),
             "without_profile": dict(self.without),
+            "unanswered": self.unanswered,
             "examples": self.left_out,
             "notes": list(self.notes),
             "stopped": self.stopped,
@@ -132,7 +136,7 @@ class _Output:
     ) -> Extracted:
         """Stream the profiles to disk, make the tags of them, and seal both."""
         outcome = outcome or Outcome()
-        recorded = {**self.config.recorded(), "complete": outcome.stopped is None}
+        recorded = {**self.config.recorded(), "complete": outcome.complete}
         encoder = self.config.merge_encoder
         with profiles.writing(self.folder("profiles"), config=recorded, inputs=self.inputs) as made:
             made.write_items(items)
@@ -155,6 +159,7 @@ class _Output:
             report,
             outcome.examples,
             outcome.reasons,
+            outcome.verdicts["unanswered"],
             notes,
             outcome.stopped,
         )

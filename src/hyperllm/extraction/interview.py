@@ -92,10 +92,10 @@ class Interview:
         )
         budget = Budget(self.config.budget, spent)
         caller = Caller(self.ledger, gate, price=self.price, budget=budget)
-        try:
-            return self._answers(caller, questions, total)
-        finally:
-            _drain(questions)
+        outcome = self._answers(caller, questions, total)
+        _drain(questions)
+        self.ledger.ended(self.config.set_name, kind, outcome.verdicts)
+        return outcome
 
     def _answers(self, caller: Caller, questions: Iterator[Question[Any]], total: int) -> Outcome:
         if self.config.batch:
@@ -147,12 +147,12 @@ class Interview:
                 yield UserProfile(user, *found)
 
     def _note(self, keys: Keys, whose: Vocabulary, question: Question[Any]) -> None:
-        keys[whose.rows([question.about])[0]] = np.frombuffer(question.key, dtype=np.uint8)
+        keys[whose.row(question.about)] = np.frombuffer(question.key, dtype=np.uint8)
 
     def _entry(self, item: str) -> str | None:
         """The line about an item in a user's prompt; None where it has no profile."""
         if item not in self._told:
-            key = self._item_keys[self.split.items.rows([item])[0]].tobytes()
+            key = self._item_keys[self.split.items.row(item)].tobytes()
             found = answered(self.ledger, self.asker, key, ask.read_item) if any(key) else None
             line = None
             if found is not None:

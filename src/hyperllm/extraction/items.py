@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hyperllm.data.catalog import TEXT_LIMIT, text_parts
 from hyperllm.errors import Incomplete
-from hyperllm.extraction.untrusted import as_data
+from hyperllm.extraction.untrusted import as_data, without_brackets
 from hyperllm.ids import Vocabulary
 
 KIND = "item"
@@ -33,7 +33,11 @@ def item_texts(workspace: Path, items: Vocabulary, *, join: str = "\n") -> Itera
 
 def item_text(row: dict[str, Any], join: str) -> str:
     """The text of one row of the catalogue, as it stands in a prompt."""
-    parts = [as_data(part, TEXT_LIMIT) for part in text_parts(row)]
+    found = list(filter(None, text_parts(row)))
+    whole = join.join(found)
+    if len(whole) <= TEXT_LIMIT and whole.replace("\n", "").isprintable():  # the usual case, and the fast one
+        return without_brackets(whole)
+    parts = [plain for part in found if (plain := as_data(part, TEXT_LIMIT))]
     return as_data(join.join(parts), TEXT_LIMIT) if "\n" not in join else _cut_lines(parts, join)
 
 

@@ -3,30 +3,40 @@
 Tolerates code fences, text around the JSON and a model's thoughts before it; takes tags as three lists with a list of
 edges, or as one tree. Refuses, with a reason fit for a repair call, what no schema can check: edges outside the tags,
 edges that do not lead downward (so no cycle can stand), names on two levels, names that are no names, too much of
-anything. Knows answers, not models.
+anything. Whatever the reply, reading it takes time in proportion to its length. Knows answers, not models.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hyperllm.errors import MalformedReply
 from hyperllm.extraction.profiles import LEVELS, Tags
-from hyperllm.extraction.untrusted import as_name, as_text
+from hyperllm.extraction.untrusted import as_data, as_name, as_text, visible, without_brackets
 from hyperllm.extraction.words import distinct, fold
 
 SUMMARY_LIMIT = 2000
 NAME_LIMIT = 80
 NAMES_LIMIT = 24
 EDGES_LIMIT = 200
+REPLY_LIMIT = 100_000
+"""Characters behind the thoughts; an answer at every other limit has less than half as many."""
+BRACKETS_LIMIT = 600
+"""Opening brackets behind the thoughts; an answer at every other limit has some 450."""
 
 Edges = tuple[tuple[str, str], ...]
 _NAMES = {"type": "array", "items": {"type": "string"}}
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_THOUGHTS = re.compile(r"\s*<think(?:ing)?>")
+_END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>")
+_DECODER = json.JSONDecoder(strict=False)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = NAME_LIMIT
+_SHORT.maxlevel = _SHORT.maxlist = _SHORT.maxdict = 3
 _ADDRESS = re.compile(r"://|\bwww\.|@\w+\.\w", re.IGNORECASE)
 
 
@@ -64,20 +74,27 @@ class ItemAnswer:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The first JSON object in a reply; raises `MalformedReply`."""
-    text = _THOUGHTS.sub(" ", text)
-    decoder = json.JSONDecoder()
-    place = text.find("{")
+    """The first JSON object behind a model's thoughts that is not part of a broken one; raises `MalformedReply`."""
+    said = _without_thoughts(text)
+    brackets = said.count("{") + said.count("[")
+    if len(said) > REPLY_LIMIT or brackets > BRACKETS_LIMIT:
+        much = f"{len(said):,} characters and {brackets:,} opening brackets"
+        raise MalformedReply(f"the reply has {much}; one short JSON object is wanted")
+    place = said.find("{")
     while place >= 0:
         try:
-            value, _ = decoder.raw_decode(text, place)
+            return _DECODER.raw_decode(said, place)[0]
+        except json.JSONDecodeError as broken:
+            place = said.find("{", max(broken.pos, place + 1))
         except (ValueError, RecursionError):
-            place = text.find("{", place + 1)
-            continue
-        if isinstance(value, dict):
-            return value
-        place = text.find("{", place + 1)
-    raise MalformedReply(f"the reply holds no JSON object; it begins {text[:80]!r}")
+            break
+    raise MalformedReply(f"the reply holds no JSON object; it begins {as_data(text[:400], NAME_LIMIT)!r}")
+
+
+def _without_thoughts(text: str) -> str:
+    """What follows the last thought, whose opening mark some servers keep to themselves; nothing if it never ends."""
+    *thoughts, said = _END_OF_THOUGHTS.split(text)
+    return said if thoughts or not _THOUGHTS.match(text) else ""
 
 
 def read_user(text: str) -> str:
@@ -90,7 +107,7 @@ def read_item(text: str) -> ItemAnswer:
     answer = json_object(text)
     found = _Found()
     summary = _summary(answer)
-    if isinstance(answer.get("tags"), list):
+    if isinstance(answer.get("tags"), list) and "level_1" not in answer:
         found.read_tree(answer["tags"])
     else:
         found.read_lists(answer)
@@ -99,11 +116,18 @@ def read_item(text: str) -> ItemAnswer:
 
 def _summary(answer: Mapping[str, Any]) -> str:
     summary = answer.get("summary")
-    if not isinstance(summary, str) or not (plain := as_text(summary)):
-        raise MalformedReply("the reply has no summary")
+    plain = visible(summary) if isinstance(summary, str) else ""
     if len(plain) > SUMMARY_LIMIT:
         raise MalformedReply(f"the summary has {len(plain):,} characters; two or three sentences are wanted")
+    if not fold(plain := as_text(plain)):
+        raise MalformedReply("the reply has no summary")
     return plain
+
+
+def _name(given: str) -> str:
+    """A tag's name; what is far too long for one is not searched for markup."""
+    plain = visible(given)
+    return as_name(plain) if len(plain) <= 4 * NAME_LIMIT else plain
 
 
 @dataclass
@@ -119,14 +143,14 @@ class _Found:
             given = answer.get(f"level_{number}", [])
             if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
                 raise MalformedReply(f"level_{number} must be a list of names")
-            names += map(as_name, given)
+            names += map(_name, given)
         given = answer.get("edges", [])
         if not isinstance(given, list):
             self.wrong.append("edges must be a list of pairs of names")
             return
         for pair in given:
             if isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair):
-                self.pairs.append((as_name(pair[0]), as_name(pair[1])))
+                self.pairs.append((_name(pair[0]), _name(pair[1])))
             else:
                 self.wrong.append(f"the edge {_short(pair)} is not a pair of names")
 
@@ -136,10 +160,10 @@ class _Found:
                 self.wrong.append(f"the tag {_short(name)} stands on level {level + 1}; there are {LEVELS}")
             elif not isinstance(name, str):
                 self.wrong.append(f"{_short(name)} is not a tag with a name and children")
-            else:
-                self.levels[level].append(as_name(name))
+            elif fold(plain := _name(name)):
+                self.levels[level].append(plain)
                 if isinstance(parent, str):
-                    self.pairs.append((as_name(parent), as_name(name)))
+                    self.pairs.append((_name(parent), plain))
 
     def tags(self) -> Tags:
         first, second, third = (distinct(names) for names in self.levels)
@@ -180,15 +204,16 @@ class _Found:
 
 
 def _walk(nodes: list[Any], level: int, parent: Any) -> Iterator[tuple[int, Any, Any]]:
-    """(level from 0, parent's name, name) of every node; a leaf may be a plain string."""
+    """(level from 0, parent's name, name) of every node; a leaf may be a plain string, and one child stand alone."""
     for node in nodes:
         name = node.get("name") if isinstance(node, dict) else node
         yield level, parent, name
         children = node.get("children") if isinstance(node, dict) else None
-        if isinstance(children, list) and level < LEVELS:
-            yield from _walk(children, level + 1, name)
+        if children and level < LEVELS:
+            yield from _walk(children if isinstance(children, list) else [children], level + 1, name)
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    """At most `NAME_LIMIT` characters, however deep or long the value; they stand in a prompt, if it is repaired."""
+    text = without_brackets(_SHORT.repr(value))
     return text if len(text) <= NAME_LIMIT else f"{text[: NAME_LIMIT - 1]}…"

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hyperllm.errors import ConfigError
-from hyperllm.extraction.words import distinct
+from hyperllm.extraction.untrusted import as_text
+from hyperllm.extraction.words import distinct, fold
 from hyperllm.llm.chat import Message, ScriptedChat
 
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"[^\W\d_]{3,40}")
 _MARKS = re.compile(r"</?items?>")
 
 
@@ -54,19 +55,21 @@ def _text(value: Any) -> str:
 
 
 def answer(messages: Sequence[Message]) -> str:
-    """A valid answer to an item's or a user's prompt, in the form that the prompt asks for."""
-    asked = " ".join(message.content for message in messages[:-1])
-    text = _MARKS.sub(" ", messages[-1].content).strip().rsplit("\n\n", 1)[-1]
+    """A valid answer to an item's or a user's prompt, in the form that the prompt asks for; the same to a repair."""
+    asked = " ".join(message.content for message in messages if message.role == "system")
+    told = next((message.content for message in messages if message.role == "user"), messages[-1].content)
+    text = _MARKS.sub(" ", told).strip().rsplit("\n\n", 1)[-1]
     body = " ".join((text.partition("Information:")[2] or text).split())
     words = list(distinct([word.lower() for word in _WORD.findall(body)])) or ["thing"]
+    summary = body[:200] if fold(as_text(body[:200])) else words[0]
     if '"tags"' in asked:
-        return json.dumps({"summary": body[:200] or "thing", "tags": [_tree(words)]})
+        return json.dumps({"summary": summary, "tags": [_tree(words)]})
     if '"level_1"' not in asked:
         return json.dumps({"summary": f"Likes {', '.join(words[:12])}."})
     first, second, third = words[:1], words[1:2], words[2:4]
     edges = [[a, b] for a, b in zip(first, second, strict=False)] + [[second[0], c] for c in third if second]
     levels = {"level_1": first, "level_2": second, "level_3": third}
-    return json.dumps({"summary": body[:200] or "thing", **levels, "edges": edges})
+    return json.dumps({"summary": summary, **levels, "edges": edges})
 
 
 def _tree(words: Sequence[str]) -> dict[str, Any]:

@@ -33,8 +33,9 @@ def histories(train: Pairs, users: Vocabulary) -> Iterator[tuple[str, Rows]]:
 
 def entry(profile: ItemProfile) -> str:
     """One item as it stands in a user's prompt: the paper's ``Summary: Sᵢ, Tags: Tagsᵢ``."""
-    names = ", ".join(name for level in profile.tags for name in level)
-    return as_data(f"Summary: {profile.summary} Tags: {names}", ENTRY_LIMIT)
+    names = as_data(", ".join(name for level in profile.tags for name in level), ENTRY_LIMIT // 2)
+    summary = as_data(profile.summary, ENTRY_LIMIT - len(names) - len("Summary:  Tags: "))
+    return f"Summary: {summary} Tags: {names}"
 
 
 def history_text(
@@ -42,7 +43,7 @@ def history_text(
 ) -> tuple[str, int]:
     """(the entries that fit into ``limit`` characters, how many items were left out for want of room)."""
     chosen: dict[str, str] = {}
-    left, dropped = limit, 0
+    left, dropped = limit + len(join), 0
     for item in sorted(items, key=lambda item: blake2b(f"{user}\0{item}".encode(), digest_size=8).digest()):
         found = told(item)
         if found is None:

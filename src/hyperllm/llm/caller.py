@@ -56,7 +56,8 @@ class Caller:
         self.budget = budget or Budget()
         self.input_tokens = 0
         self.output_tokens = 0
-        self._freed = asyncio.Condition()
+        self._on_their_way = 0
+        self._freed = asyncio.Event()
         self._in_a_row: dict[type[ProviderError], int] = {}
 
     async def ask(
@@ -67,21 +68,23 @@ class Caller:
         Raises `Unanswered`, `ProviderRefused`, `ProviderUnavailable` and `BudgetReached`.
         """
         cost = self.price.of(tokens, longest) if self.price else 0.0
-        faltered = 0.0
+        expected = tokens + longest // 2
+        faltered, tries = 0.0, 0
         while True:
             await self._reserve(cost)
             try:
-                async with self.gate.passage(tokens + longest // 2):
-                    return await self._once(call, tokens, send)
+                async with self.gate.passage(expected):
+                    return await self._once(call, expected, send)
             except ProviderFaltered as problem:
+                tries += 1
                 faltered += 0.5 if problem.busy else 1.0
                 if faltered >= TRIES:
-                    raise self._gave_up(Unanswered(f"{problem}; asked {TRIES} times"), GIVE_UP_AFTER) from None
+                    raise self._gave_up(Unanswered(f"{problem}; asked {tries} times"), GIVE_UP_AFTER) from None
                 wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** int(faltered))
             except BadRequest as problem:
                 raise self._gave_up(problem, REFUSED_IN_A_ROW) from None
             finally:
-                await self._release(cost)
+                self._release(cost)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
 
     async def _once(self, call: Call, expected: int, send: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -95,6 +98,8 @@ class Caller:
                 price = self.cost(problem)
                 self.ledger.refused(row, problem, price_usd=price, latency_s=latency)
                 self.count(problem, price)
+                if not isinstance(problem, BadRequest):  # the model was there to refuse
+                    self._in_a_row.clear()
             else:
                 self.ledger.failed(row, str(problem), latency_s=latency)
             self.ledger.settle()
@@ -128,19 +133,18 @@ class Caller:
 
     async def _reserve(self, cost: float) -> None:
         budget = self.budget
-        if budget.most is not None:
-            async with self._freed:
-                while budget.spent + budget.reserved + cost > budget.most:
-                    if budget.reserved <= 0:
-                        raise BudgetReached
-                    await self._freed.wait()
+        while budget.most is not None and budget.spent + budget.reserved + cost > budget.most:
+            if not self._on_their_way:
+                raise BudgetReached
+            await self._freed.wait()
+        self._on_their_way += 1
         budget.reserved += cost
 
-    async def _release(self, cost: float) -> None:
-        self.budget.reserved = max(0.0, self.budget.reserved - cost)
-        if self.budget.most is not None:
-            async with self._freed:
-                self._freed.notify_all()
+    def _release(self, cost: float) -> None:
+        self._on_their_way -= 1
+        self.budget.reserved = self.budget.reserved - cost if self._on_their_way else 0.0
+        self._freed.set()
+        self._freed = asyncio.Event()
 
     def _gave_up(self, problem: ProviderError, most: int) -> ProviderError:
         kind = type(problem)

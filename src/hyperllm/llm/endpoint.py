@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -26,7 +27,8 @@ BUSY = frozenset({429, 503, 529})
 LATER = frozenset({408, 409, 425, 500, 502, 504, *BUSY})
 NEVER = frozenset({401, 402, 403, 404, 405, 407, 426, 511})
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")
-_KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][A-Za-z0-9_\-*.]{8,}")
+_KEY_LIKE = re.compile(r"\b(?:sk|key|Bearer)[-_ ](?=\S*[\d*])[\w\-*.+/=]{8,}")
+_USER = re.compile(r"//[^/\s@]*@")  # of a proxy's address
 _LONGEST_REASON = 300
 
 
@@ -50,15 +52,19 @@ class Endpoint:
     _proxy: str | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"a base URL looks like https://host/v1; found {self._shown()!r}")
-        if parts.username or parts.password or parts.query:
+        if any(mark in self.base_url for mark in "@?#"):
             raise ConfigError("a base URL carries no user, password or query; keys come from the environment")
-        self.base_url = self.base_url.rstrip("/")
-
-    def _shown(self) -> str:
-        return self.base_url.partition("?")[0].rpartition("@")[2]
+        try:
+            parts = urlsplit(self.base_url)
+            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ConfigError(f"a base URL looks like https://host/v1; found {_KEY_LIKE.sub('[key]', self.base_url)!r}")
+        self.base_url = self.base_url.strip().rstrip("/")
+        self.key = (self.key or "").strip() or None
+        if self.key and not (self.key.isascii() and self.key.isprintable()):
+            raise ConfigError("the key to the server holds characters that no key has; was it copied whole, and alone?")
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object answered to a JSON object."""
@@ -92,15 +98,14 @@ class Endpoint:
                 method, f"{self.base_url}/{path}", data=data, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as answer:
                 status, found = answer.status, answer.headers
-                text = self._clean((await answer.read()).decode("utf-8", "replace"))
+                text = (await answer.read()).decode("utf-8", "replace")
         except TimeoutError:
-            raise ProviderFaltered(f"no answer from {self._shown()} within {self.timeout_s:g} s", busy=True) from None
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            reason = self._clean(str(error) or type(error).__name__)
-            raise ProviderFaltered(f"the call to {self._shown()} was lost: {reason}") from None
+            raise ProviderFaltered(f"no answer from {self.base_url} within {self.timeout_s:g} s", busy=True) from None
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError) as error:
+            raise self._lost(error) from None
         if status != 200:
-            raise self._problem(status, text, found)
-        return text
+            raise self._problem(status, self._clean(text, shortest=4), found)
+        return self._clean(text)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -122,19 +127,30 @@ class Endpoint:
             value = None
         if not isinstance(value, dict):
             raise ProviderFaltered(
-                f"{self._shown()} answered something that is no JSON object; it begins {text[:60]!r}"
+                f"{self.base_url} answered something that is no JSON object; it begins {text[:60]!r}"
             )
         return value
 
-    def _clean(self, text: str) -> str:
-        return text.replace(self.key, "[key]") if self.key else text
+    def _lost(self, error: Exception) -> ProviderUnavailable:
+        told = _USER.sub("//", self._clean(str(error) or type(error).__name__, shortest=4))
+        if isinstance(error, ValueError) or getattr(error, "status", None) in NEVER:  # address, certificate, proxy
+            return ProviderUnavailable(f"{self.base_url} cannot be called: {told}")
+        return ProviderFaltered(f"the call to {self.base_url} was lost: {told}")
+
+    def _clean(self, text: str, *, shortest: int = 12) -> str:
+        """Without the key. A shorter one is no secret but a place holder, and may well be a word of an answer."""
+        if not self.key or len(self.key) < shortest:
+            return text
+        text = text.replace(self.key, "[key]")
+        return _escaped(self.key).sub("[key]", text) if "\\" in text else text
 
     def _problem(self, status: int, text: str, headers: Mapping[str, str]) -> Exception:
-        reason, code, parameter = _said(text)
-        said = f"{self._shown()} answered {status}{f': {reason}' if reason else ''}"
-        if status in LATER and code not in _SPENT:
+        reason, codes, parameter = _said(text)
+        said = f"{self.base_url} answered {status}{f': {reason}' if reason else ''}"
+        spent = not codes.isdisjoint(_SPENT)
+        if status in LATER and not spent:
             return ProviderFaltered(said, busy=status in BUSY, retry_after_s=retry_after(headers))
-        if status in NEVER or code in _SPENT:
+        if status in NEVER or spent:
             return ProviderUnavailable(f"{said}{_advice(status)}")
         if 300 <= status < 400:
             return ProviderUnavailable(f"{said}; it redirects elsewhere, so give that address as the base URL")
@@ -143,19 +159,26 @@ class Endpoint:
         return ProviderFaltered(said)
 
 
-def _said(text: str) -> tuple[str, str, str]:
-    """(message, code, parameter) of an error body of any shape, keys and markup left out."""
-    code = parameter = ""
+@lru_cache(maxsize=8)
+def _escaped(key: str) -> re.Pattern[str]:
+    """The key as JSON may write it, where any character can be an escape."""
+    return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in key))
+
+
+def _said(text: str) -> tuple[str, set[str], str]:
+    """(message, codes, parameter) of an error body of any shape, keys and markup left out."""
+    codes: set[str] = set()
+    parameter = ""
     try:
         body = json.loads(text)
-        found = body.get("error", body) if isinstance(body, dict) else body
+        found = (body.get("error") or body) if isinstance(body, dict) else body
         if isinstance(found, dict):
-            code, parameter = str(found.get("code") or found.get("type") or ""), str(found.get("param") or "")
+            codes, parameter = {str(found.get("code")), str(found.get("type"))}, str(found.get("param") or "")
             found = found.get("message") or found.get("detail") or text
         text = str(found)
     except (ValueError, RecursionError):
         text = re.sub(r"<[^>]*>", " ", text)
-    return _KEY_LIKE.sub("[key]", " ".join(text.split()))[:_LONGEST_REASON], code, parameter
+    return _KEY_LIKE.sub("[key]", " ".join(text.split()))[:_LONGEST_REASON], codes, parameter
 
 
 def _advice(status: int) -> str:
@@ -175,7 +198,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value[0].isdigit():
             return float(value)
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -22,6 +22,8 @@ HALF = 0.5
 SHRINK = 0.8
 GROW = 1.05
 SLOW = 2.0
+FORGET = 1.02
+"""How the best round fades while it is not reached: answers may have become longer for good."""
 LONGEST_PAUSE_S = 120.0
 
 
@@ -49,8 +51,8 @@ class Gate:
         self.most = most
         self.limit = float(most)
         self.passing = 0
-        self._calls = Pace(calls_per_minute) if calls_per_minute else None
-        self._tokens = Pace(tokens_per_minute) if tokens_per_minute else None
+        self._calls = Pace(calls_per_minute) if calls_per_minute is not None else None
+        self._tokens = Pace(tokens_per_minute) if tokens_per_minute is not None else None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed_until = 0.0
         self._cut_at = 0.0
@@ -65,23 +67,35 @@ class Gate:
             await self._wait(tokens)
             yield
         finally:
-            self.passing -= 1
-            self._wake()
+            self._leave()
 
     async def _enter(self) -> None:
-        while self.passing >= max(1, int(self.limit)):
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
+        if self._free() and not self._waiting:
+            self.passing += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
             await place
-        self.passing += 1
+        except asyncio.CancelledError:
+            if not place.cancelled():  # it was given a place that it will never use
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self.passing -= 1
+        self._wake()
+
+    def _free(self) -> bool:
+        return self.passing < max(1, int(self.limit))
 
     def _wake(self) -> None:
-        free = max(1, int(self.limit)) - self.passing
-        while free > 0 and self._waiting:
+        """Give free places to those who wait, in the order they came."""
+        while self._waiting and self._free():
             place = self._waiting.popleft()
             if not place.done():
+                self.passing += 1
                 place.set_result(None)
-                free -= 1
 
     async def _wait(self, tokens: int) -> None:
         now = time.monotonic()
@@ -107,6 +121,7 @@ class Gate:
         self._best_s = typical if self._best_s is None else min(self._best_s, typical)
         if typical > SLOW * self._best_s:
             self.limit = max(1.0, self.limit * SHRINK)
+            self._best_s *= FORGET
         else:
             self.limit = min(float(self.most), max(self.limit * GROW, self.limit + 1))
         self._wake()

@@ -1,12 +1,13 @@
 """A language model from one GGUF file, run in this process.
 
-Knows how to start the server that the `xllamacpp` package holds, on a free port of this machine, and speaks to it as to
-any other. Does not know prompts.
+Knows how to start the server that the `xllamacpp` package holds, on a free port of this machine, silent and behind a
+key of its own, and speaks to it as to any other. Does not know prompts.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -30,8 +31,9 @@ class GGUFChat:
         temperature: float = 0.0, timeout_s: float = 900.0,
     ) -> None:  # fmt: skip
         self.name = gguf_name(path)
-        self._server, url = _start(path, at_once, threads or max(1, (os.cpu_count() or 2) // 2))
-        self._chat = OpenAIChat(path.stem, Endpoint(url, None, timeout_s), max_tokens, temperature)
+        key = secrets.token_urlsafe(32)
+        self._server, url = _start(path, key, at_once, threads or max(1, (os.cpu_count() or 2) // 2))
+        self._chat = OpenAIChat(path.stem, Endpoint(url, key, timeout_s), max_tokens, temperature)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -55,7 +57,7 @@ def gguf_name(path: Path) -> str:
     return f"gguf:{path.stem}:{artifacts.file_digest(path)[:12]}"
 
 
-def _start(path: Path, at_once: int, threads: int) -> tuple[Any, str]:
+def _start(path: Path, key: str, at_once: int, threads: int) -> tuple[Any, str]:
     try:
         xllamacpp: Any = import_module("xllamacpp")
     except ImportError:
@@ -68,6 +70,9 @@ def _start(path: Path, at_once: int, threads: int) -> tuple[Any, str]:
     wanted.n_parallel = at_once
     wanted.cpuparams.n_threads = threads
     wanted.warmup = False
+    wanted.verbosity = 0
+    wanted.cache_ram_mib = 0  # prompts are not asked twice; remembering them would fill gigabytes of memory
+    wanted.api_keys = [key]  # without one, every page in a browser of this machine may use the model
     try:
         server = xllamacpp.Server(wanted)
     except Exception as error:

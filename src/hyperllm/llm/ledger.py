@@ -5,16 +5,17 @@ seconds, ``refused`` with the reason and what the no cost, or ``failed`` where i
 at any moment leaves rows that say ``sent``; the next one to open the ledger marks them ``lost`` and counts them, since
 the server may have charged for them. What became of a question is kept beside its calls: ``done``, or ``quarantined``
 or ``unanswered`` with the reason. What a call brought is settled with the next call's row, or a moment later. Only one
-process writes at a time. Knows hashes, texts and numbers; does not know
-what was asked, and never holds a key to a server.
+process writes at a time. Knows hashes, texts and numbers; does not know what was asked, and never holds a key to a
+server.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -24,6 +25,7 @@ from hyperllm.llm.chat import Reply
 
 NAME = "calls.sqlite"
 Verdict: TypeAlias = Literal["done", "quarantined", "unanswered"]
+VERDICTS: tuple[Verdict, ...] = ("done", "quarantined", "unanswered")
 _FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls(
@@ -38,6 +40,7 @@ CREATE TABLE IF NOT EXISTS questions(
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS series(
   series TEXT NOT NULL, kind TEXT NOT NULL, wanted INTEGER NOT NULL, price TEXT, updated_at REAL NOT NULL,
+  done INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, unanswered INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY(series, kind)
 );
 CREATE TABLE IF NOT EXISTS batches(
@@ -115,8 +118,9 @@ class Ledger:
         if not path.exists():
             yield None
             return
-        with _connected(path) as db:
-            yield cls(db)
+        with _connected(path, look=True) as db:
+            begun = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
+            yield cls(db) if begun else None
 
     @classmethod
     @contextmanager
@@ -152,16 +156,15 @@ class Ledger:
 
     def answered(self, row: int, reply: Reply, *, price_usd: float | None, latency_s: float | None) -> None:
         """Close a row with what came back."""
-        raw = reply.text.encode("utf-8", "replace").decode("utf-8")
         self._write(
             "UPDATE calls SET state = 'answered', latency_s = ?, input_tokens = ?, output_tokens = ?, price_usd = ?, "
             "cut = ?, raw = ? WHERE id = ?",
-            (latency_s, reply.input_tokens, reply.output_tokens, price_usd, reply.cut, raw, row),
+            (latency_s, reply.input_tokens, reply.output_tokens, price_usd, reply.cut, _storable(reply.text), row),
         )
 
     def failed(self, row: int, reason: str, *, latency_s: float | None = None) -> None:
         """Close a row whose call was lost on the way."""
-        values = latency_s, reason, row
+        values = latency_s, _storable(reason), row
         self._write("UPDATE calls SET state = 'failed', latency_s = ?, reason = ? WHERE id = ?", values)
 
     def refused(
@@ -171,7 +174,7 @@ class Ledger:
         self._write(
             "UPDATE calls SET state = 'refused', latency_s = ?, input_tokens = ?, output_tokens = ?, price_usd = ?, "
             "reason = ? WHERE id = ?",
-            (latency_s, problem.input_tokens, problem.output_tokens, price_usd, str(problem), row),
+            (latency_s, problem.input_tokens, problem.output_tokens, price_usd, _storable(str(problem)), row),
         )
 
     def reply(self, question: bytes, turn: int) -> Stored | None:
@@ -187,19 +190,34 @@ class Ledger:
         """What became of a question."""
         self._write(
             "INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)",
-            (call.question, call.series, call.kind, verdict, reason),
+            (call.question, call.series, call.kind, verdict, None if reason is None else _storable(reason)),
         )
 
     def verdict(self, question: bytes) -> tuple[Verdict, str | None] | None:
         """What became of a question, and why; None where it is open."""
         return self._db.execute("SELECT verdict, reason FROM questions WHERE question = ?", (question,)).fetchone()
 
+    def verdicts(self, questions: Sequence[bytes]) -> dict[bytes, tuple[Verdict, str | None]]:
+        """`verdict` of many questions at once, without the open ones."""
+        marks = ",".join("?" * len(questions))
+        found = self._db.execute(
+            f"SELECT question, verdict, reason FROM questions WHERE question IN ({marks})", questions
+        )
+        return {row[0]: (row[1], row[2]) for row in found}
+
+    def problems(self, series: str) -> list[tuple[Verdict, str]]:
+        """(verdict, reason) of every question of a series that has no good answer."""
+        return self._db.execute(
+            "SELECT verdict, reason FROM questions WHERE series = ? AND verdict != 'done'", (series,)
+        ).fetchall()
+
     def reopen(self, series: str) -> int:
         """Forget what is quarantined in a series, replies included, so that it is asked again; returns how many."""
         where = "series = ? AND verdict != 'done'"
         with self.together():
             self._db.execute(
-                "UPDATE calls SET state = 'void' WHERE state IN ('answered', 'refused') AND question IN "
+                "UPDATE calls SET state = CASE state WHEN 'refused' THEN 'forgiven' ELSE 'void' END "
+                "WHERE state IN ('answered', 'refused') AND question IN "
                 f"(SELECT question FROM questions WHERE {where})",
                 (series,),
             )
@@ -208,7 +226,18 @@ class Ledger:
     def want(self, series: str, kind: str, wanted: int, price: str | None) -> None:
         """Note how many questions a series has, and by which price it is counted."""
         values = series, kind, wanted, price, time.time()
-        self._write("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)", values)
+        self._write(
+            "INSERT OR REPLACE INTO series(series, kind, wanted, price, updated_at) VALUES (?, ?, ?, ?, ?)", values
+        )
+        self.settle()
+
+    def ended(self, series: str, kind: str, verdicts: Mapping[Verdict, int]) -> None:
+        """Note how a series' questions ended, those that another series had asked before included."""
+        counts = [verdicts.get(verdict, 0) for verdict in VERDICTS]
+        self._write(
+            "UPDATE series SET done = ?, quarantined = ?, unanswered = ? WHERE series = ? AND kind = ?",
+            [*counts, series, kind],
+        )
         self.settle()
 
     def spent_usd(self, series: str) -> float:
@@ -224,8 +253,8 @@ class Ledger:
         """One `Tally` a series and kind, in order of name."""
         calls = self._db.execute(
             "SELECT series, kind, COUNT(*), SUM(state IN ('answered', 'void')), "
-            "SUM(turn > 1 AND state IN ('answered', 'void')), SUM(state = 'refused'), SUM(state = 'failed'), "
-            "SUM(state = 'lost'), "
+            "SUM(turn > 1 AND state IN ('answered', 'void')), SUM(state IN ('refused', 'forgiven')), "
+            "SUM(state = 'failed'), SUM(state = 'lost'), "
             "TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(price_usd), "
             "SUM(state IN ('answered', 'void') AND price_usd IS NULL), AVG(latency_s) FILTER (WHERE state = 'answered')"
             " FROM calls GROUP BY series, kind"
@@ -236,10 +265,11 @@ class Ledger:
                 "SELECT series, kind, verdict, COUNT(*) FROM questions GROUP BY series, kind, verdict"
             )
         }
-        wanted = {row[:2]: row[2:] for row in self._db.execute("SELECT series, kind, wanted, price FROM series")}
+        noted = self._db.execute("SELECT series, kind, wanted, price, done, quarantined, unanswered FROM series")
+        wanted = {row[:2]: row[2:] for row in noted}
         counted = {row[:2]: row[2:] for row in calls}
         return [
-            _tally(key, wanted.get(key, (0, None)), verdicts, counted.get(key, (0,) * 10 + (None,)))
+            _tally(key, wanted.get(key, (0, None, 0, 0, 0)), verdicts, counted.get(key, (0,) * 10 + (None,)))
             for key in sorted({*wanted, *counted, *(found[:2] for found in verdicts)})
         ]
 
@@ -288,7 +318,8 @@ class Ledger:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         self.settle()
 
@@ -296,7 +327,8 @@ class Ledger:
 def _tally(
     key: tuple[str, str], wanted: tuple[Any, ...], verdicts: Mapping[tuple[str, str, str], int], c: tuple[Any, ...]
 ) -> Tally:
-    done, quarantined, unanswered = (verdicts.get((*key, v), 0) for v in ("done", "quarantined", "unanswered"))
+    counts = (max(verdicts.get((*key, v), 0), noted) for v, noted in zip(VERDICTS, wanted[2:], strict=True))
+    done, quarantined, unanswered = counts
     return Tally(
         series=key[0],
         kind=key[1],
@@ -320,41 +352,70 @@ def _tally(
 
 
 @contextmanager
-def _connected(path: Path) -> Generator[sqlite3.Connection]:
+def _connected(path: Path, *, look: bool = False) -> Generator[sqlite3.Connection]:
     """WAL: a finished write survives the death of the process, and readers never wait for the writer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
-            raise ArtifactError(f"{str(path)!r} has format {found}; this version reads format {_FORMAT}")
-        db.execute(f"PRAGMA user_version = {_FORMAT}")
-        yield db
+        with closing(_looking(path) if look else _writing(path)) as db:
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+            if found not in (0, _FORMAT):
+                raise ArtifactError(f"{str(path)!r} has format {found}; this version reads format {_FORMAT}")
+            if found == 0 and not look:
+                db.execute(f"PRAGMA user_version = {_FORMAT}")
+            yield db
+    except sqlite3.OperationalError as error:
+        raise _unusable(path, error) from None
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise ArtifactError(f"{str(path)!r} cannot be used ({error}); is the disk full or read-only?") from None
+        if type(error) is not sqlite3.DatabaseError:  # a mistake of the program, not of the file
+            raise
         raise Corrupt(
             f"{str(path)!r} is damaged ({error}). It holds every reply paid for: put back a copy, or move it away to "
             "ask for all of them again."
         ) from None
-    finally:
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint = 8000")  # pages: hashes land anywhere, so many rewrites become one
+    except sqlite3.Error:
         db.close()
+        raise
+    return db
+
+
+def _looking(path: Path) -> sqlite3.Connection:
+    """Without writing a byte; a folder that cannot be written holds no other process's writes."""
+    still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30.0, check_same_thread=False)
 
 
 @contextmanager
 def _alone(path: Path) -> Generator[None]:
     """Hold the ledger's lock, which the system lets go of when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = sqlite3.connect(path.with_name(f".{path.name}.lock"), isolation_level=None, timeout=0.0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = sqlite3.connect(path.with_name(f".{path.name}.lock"), isolation_level=None, timeout=0.0)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(path, error) from None
+    with closing(lock):
         try:
             lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise _unusable(path, error) from None
             raise ArtifactError(
                 f"another process is writing to {str(path)!r}; wait for it, or end it and repeat the command"
             ) from None
         yield
-    finally:
-        lock.close()
+
+
+def _unusable(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{str(path)!r} cannot be used ({error}); is the disk full or read-only?")
+
+
+def _storable(text: str) -> str:
+    """Half a character, as a cut or careless reply may hold, cannot be written."""
+    return text.encode("utf-8", "replace").decode("utf-8")

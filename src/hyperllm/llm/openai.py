@@ -11,15 +11,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from hyperllm.errors import ConfigError, ProviderFaltered, ProviderRefused
 from hyperllm.llm.chat import Message, Reply, estimated_tokens
 from hyperllm.llm.endpoint import BadRequest, Endpoint
 
+_MOST_TOKENS = 1 << 40
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 _UNSUPPORTED = frozenset({400, 415, 422})
+_TOO_LONG = ("context length", "context_length", "context window", "too large", "too long")
+"""Words of a complaint about one prompt, whatever feature it names beside; no dialect helps there."""
 
 
 def server(base_url: str | None) -> str:
@@ -29,12 +33,12 @@ def server(base_url: str | None) -> str:
 
 def endpoint(base_url: str | None, *, timeout_s: float = 120.0) -> Endpoint:
     """An `Endpoint` with the key of ``$OPENAI_API_KEY``; raises `ConfigError` where OpenAI itself gets none."""
-    url, key = server(base_url), os.environ.get(KEY_VARIABLE)
-    if not key and url.startswith(OPENAI_URL):
+    at = Endpoint(server(base_url), os.environ.get(KEY_VARIABLE), timeout_s)
+    if at.key is None and urlsplit(at.base_url).hostname == urlsplit(OPENAI_URL).hostname:
         raise ConfigError(
             f"{KEY_VARIABLE} is not set; set it in the environment, or name another server with --base-url"
         )
-    return Endpoint(url, key or None, timeout_s)
+    return at
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Dialect:
     def without(self, problem: BadRequest) -> Dialect | None:
         """The next simpler dialect where ``problem`` complains of a feature of this one."""
         said = f"{problem.parameter} {problem}".lower()
+        if any(word in said for word in _TOO_LONG):
+            return None
         if self.limit != "none" and self.limit in said:
             return replace(self, limit="max_completion_tokens" if self.limit == "max_tokens" else "none")
         if self.temperature and "temperature" in said:
@@ -82,7 +88,7 @@ class OpenAIChat:
 
     async def complete(self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None) -> Reply:
         """One answer; a server that does not know a feature is asked again without it."""
-        dialect = self.dialect
+        dialect = known = self.dialect
         while True:
             try:
                 answer = await self.at.post("chat/completions", self.body(messages, schema, dialect))
@@ -92,7 +98,8 @@ class OpenAIChat:
                     raise
                 dialect = simpler
                 continue
-            self.dialect = dialect
+            if dialect is not known:
+                self.dialect = dialect
             return read_reply(answer, messages)
 
     def body(
@@ -129,12 +136,12 @@ def read_reply(answer: Mapping[str, Any], messages: Sequence[Message]) -> Reply:
     except (LookupError, TypeError, AttributeError):
         raise ProviderFaltered(f"the server's answer holds no message; it has {sorted(answer)[:8]}") from None
     if isinstance(text, list):  # parts, as some servers send them
-        text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
+        text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
     text = text if isinstance(text, str) else ""
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    sent = _count(usage.get("prompt_tokens"), sum(estimated_tokens(m.content) for m in messages))
-    written = _count(usage.get("completion_tokens"), estimated_tokens(text))
+    sent = token_count(usage.get("prompt_tokens"), sum(estimated_tokens(m.content) for m in messages))
+    written = token_count(usage.get("completion_tokens"), estimated_tokens(text))
     end = choice.get("finish_reason")
     if refusal or end == "content_filter":
         reason = (
@@ -144,5 +151,6 @@ def read_reply(answer: Mapping[str, Any], messages: Sequence[Message]) -> Reply:
     return Reply(text, sent, written, cut=end == "length")
 
 
-def _count(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) and value >= 0 else otherwise
+def token_count(value: Any, otherwise: int) -> int:
+    """A count that a server gave, where it can be one."""
+    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else otherwise

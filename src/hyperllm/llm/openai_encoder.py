@@ -22,6 +22,7 @@ from hyperllm.llm.encoder import Progress
 from hyperllm.llm.endpoint import BadRequest, Endpoint
 from hyperllm.llm.ledger import Call
 from hyperllm.llm.loop import wait_for
+from hyperllm.llm.openai import token_count
 from hyperllm.llm.rows import blank, unit_rows
 
 GROUP = 64
@@ -47,9 +48,13 @@ class OpenAIEncoder:
         """Float32 (n, dim); raises `ProviderUnavailable` where the server does not answer."""
         filled = np.flatnonzero(~blank(texts))
         wanted = [texts[int(row)] for row in filled]
-        found = wait_for(lambda: self._encode(wanted, progress))
-        if not len(filled):
+        if not wanted and not self.dim and texts:
+            self.dim = wait_for(lambda: self._encode([self.model], None)).shape[1]  # the server knows how wide rows are
+        if not wanted:
             return np.zeros((len(texts), self.dim), dtype=np.float32)
+        found = wait_for(lambda: self._encode(wanted, progress))
+        if self.dim not in (0, found.shape[1]):
+            raise ProviderUnavailable(f"{self.model!r} gave vectors of {self.dim} columns, and now {found.shape[1]}")
         self.dim = found.shape[1]
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         rows[filled] = found
@@ -66,14 +71,18 @@ class OpenAIEncoder:
                 if progress:
                     progress(sum(map(len, found.values())), len(texts))
 
+        workers = [asyncio.create_task(work()) for _ in range(min(self.caller.gate.most, len(groups)))]
         try:
-            await asyncio.gather(*(work() for _ in range(self.caller.gate.most)))
+            await asyncio.gather(*workers)
         finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
             await self.at.close()
         widths = {vectors.shape[1] for vectors in found.values()}
         if len(widths) > 1:
             raise ProviderUnavailable(f"{self.model!r} gave vectors of {sorted(widths)} columns; they must agree")
-        return np.concatenate([found[number] for number in sorted(found)]) if found else np.zeros((0, 0), np.float32)
+        return np.concatenate([found[number] for number in sorted(found)])
 
     async def _group(self, texts: list[str]) -> npt.NDArray[np.float32]:
         body: dict[str, Any] = {"model": self.model, "input": texts, "encoding_format": "float"}
@@ -86,7 +95,7 @@ class OpenAIEncoder:
             vectors[:] = [_vectors(answer, len(texts))]
             used = answer.get("usage")
             tokens = used.get("prompt_tokens") if isinstance(used, dict) else None
-            return Reply("", tokens if isinstance(tokens, int) else sum(map(estimated_tokens, texts)), 0)
+            return Reply("", token_count(tokens, expected), 0)
 
         key = hashlib.sha256("\0".join([self.model, self.version, *texts]).encode("utf-8", "replace")).digest()
         expected = sum(map(estimated_tokens, texts))
@@ -110,6 +119,8 @@ def _vectors(answer: dict[str, Any], count: int) -> npt.NDArray[np.float32]:
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
     except (LookupError, TypeError, ValueError):
         raise ProviderFaltered(f"the server's answer holds no embeddings; it has {sorted(answer)[:8]}") from None
-    if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
+    if not np.isfinite(vectors).all():
+        raise ProviderFaltered("the server gave embeddings with entries that are no finite numbers")
+    if vectors.ndim != 2 or len(vectors) != count or not vectors.size:
         raise ProviderFaltered(f"the server gave embeddings of shape {vectors.shape} for {count} texts")
     return vectors

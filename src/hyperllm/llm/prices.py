@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from hyperllm.errors import ConfigError
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+_SOME = 1000
+"""Tokens of the call that is priced: as many as a prompt has. Some models cost more in very long calls."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def find_price(model: str, base_url: str, *, given: str | None = None, batch: bo
     from genai_prices.types import PriceContext
 
     context: PriceContext | None = {"processing": "batch"} if batch else None
-    million = Usage(input_tokens=10**6, output_tokens=10**6)
+    some = Usage(input_tokens=_SOME, output_tokens=_SOME)
     try:
-        found = calc_price(million, model, provider_api_url=base_url, price_context=context)
+        found = calc_price(some, model, provider_api_url=base_url, price_context=context)
     except LookupError:
         return None
     source = f"genai-prices {version('genai-prices')}, read {date.today()}"
-    return Price(float(found.input_price), float(found.output_price), source)
+    return Price(float(found.input_price * 10**6 / _SOME), float(found.output_price * 10**6 / _SOME), source)

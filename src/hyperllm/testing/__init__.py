@@ -1,4 +1,4 @@
-"""Public conformance suites and small worlds with one right answer.
+"""Public conformance suites, small worlds with one right answer, and a chat model's server to try clients on.
 
 A new backbone or framework buys a full test class with two attributes:
 
@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hyperllm.testing.backbone import BackboneContract
+    from hyperllm.testing.chat_server import ChatServer, FaultPlan, ServerConfig
     from hyperllm.testing.framework import FrameworkContract
     from hyperllm.testing.memory import largest_tensor, peak_bytes
     from hyperllm.testing.worlds import PlantedWorld, checkerboard_world, tree_world
 
 _HOME = {
     "BackboneContract": "backbone",
+    "ChatServer": "chat_server",
+    "FaultPlan": "chat_server",
     "FrameworkContract": "framework",
     "PlantedWorld": "worlds",
+    "ServerConfig": "chat_server",
     "checkerboard_world": "worlds",
     "largest_tensor": "memory",
     "peak_bytes": "memory",
@@ -32,8 +36,11 @@ _HOME = {
 
 __all__ = [
     "BackboneContract",
+    "ChatServer",
+    "FaultPlan",
     "FrameworkContract",
     "PlantedWorld",
+    "ServerConfig",
     "checkerboard_world",
     "largest_tensor",
     "peak_bytes",

@@ -1,7 +1,7 @@
 """Prompt versions, one TOML file each.
 
-``paper`` is the wording of the paper's §4.1, cited as the method; ``hyperllm-1`` and ``hyperllm-1-tree`` are ours and
-differ in the form of the answer: three lists of tags and a list of edges, or one tree. A template's placeholder is
+``paper`` is the wording of the paper's §4.1, cited as the method; ``hyperllm-1`` and ``hyperllm-1-lists`` are ours and
+differ in the form of the answer: one tree, or three lists of tags and a list of edges. A template's placeholder is
 ``{input}``. A version is never edited: other words are another version.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from hyperllm.errors import choose
 from hyperllm.llm.chat import Message
 
-VERSIONS = ("hyperllm-1", "hyperllm-1-tree", "paper")
+VERSIONS = ("hyperllm-1", "hyperllm-1-lists", "paper")
 DEFAULT = "hyperllm-1"
 
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperllm.testing.chat_answers import ApiError, Desk
-from hyperllm.testing.chat_settings import ServerConfig
-from hyperllm.testing.chat_stats import Counters
+from hyperllm.testing.chat_server.answers import ApiError, Desk
+from hyperllm.testing.chat_server.settings import ServerConfig
+from hyperllm.testing.chat_server.stats import Counters
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings")
 """What a batch may be sent to."""

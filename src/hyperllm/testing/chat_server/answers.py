@@ -16,9 +16,9 @@ from typing import Any
 from hyperllm.extraction.scripted import scripted
 from hyperllm.llm.chat import Message
 from hyperllm.llm.hashing import HashEncoder
-from hyperllm.testing.chat_faults import ANSWER_FAULTS, STATUS_FAULTS, WIRE_FAULTS, FaultPlan, Generated, spoil
-from hyperllm.testing.chat_settings import ServerConfig
-from hyperllm.testing.chat_stats import Counters
+from hyperllm.testing.chat_server.faults import ANSWER_FAULTS, STATUS_FAULTS, WIRE_FAULTS, FaultPlan, Generated, spoil
+from hyperllm.testing.chat_server.settings import ServerConfig
+from hyperllm.testing.chat_server.stats import Counters
 
 Script = Callable[[Sequence[Message]], str | None]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hyperllm.errors import ConfigError
-from hyperllm.testing.chat_faults import FaultPlan
+from hyperllm.testing.chat_server.faults import FaultPlan
 
 Structured = Literal["json_schema", "json_object", "none"]
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from aiohttp import web
 
-from hyperllm.testing.chat_answers import CANNED_TOKENS, ApiError, Asked, Attempt, Desk, Script, canned_answer
-from hyperllm.testing.chat_batches import BatchRoom
-from hyperllm.testing.chat_faults import retry_headers
-from hyperllm.testing.chat_settings import ServerConfig
-from hyperllm.testing.chat_stats import Counters
+from hyperllm.testing.chat_server.answers import CANNED_TOKENS, ApiError, Asked, Attempt, Desk, Script, canned_answer
+from hyperllm.testing.chat_server.batches import BatchRoom
+from hyperllm.testing.chat_server.faults import retry_headers
+from hyperllm.testing.chat_server.settings import ServerConfig
+from hyperllm.testing.chat_server.stats import Counters
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -22,13 +22,11 @@ from typing import Self
 
 from aiohttp import web
 
-from hyperllm.testing.chat_answers import Script, prompt_key
-from hyperllm.testing.chat_endpoints import Endpoints
-from hyperllm.testing.chat_faults import KINDS, FaultPlan
-from hyperllm.testing.chat_settings import ServerConfig
-from hyperllm.testing.chat_stats import Counters, ServerStats
-
-__all__ = ["KINDS", "ChatServer", "FaultPlan", "Script", "ServerConfig", "ServerStats", "main", "prompt_key"]
+from hyperllm.testing.chat_server.answers import Script
+from hyperllm.testing.chat_server.endpoints import Endpoints
+from hyperllm.testing.chat_server.faults import KINDS, FaultPlan
+from hyperllm.testing.chat_server.settings import ServerConfig
+from hyperllm.testing.chat_server.stats import Counters, ServerStats
 
 _BACKLOG = 4096
 _FAREWELL_S = 0.05
@@ -178,6 +176,3 @@ def _pair(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError(f"{text!r} has no '='")
     return left, right
 
-
-if __name__ == "__main__":
-    main()
