@@ -78,8 +78,8 @@ def test_profiles_pass_the_checks_for_a_model(rows):
     for p in profiles:
         levels = {f"level_{n}": names for n, names in enumerate(p.tags, start=1)}
         if p.tags[0]:
-            _, tags, edges = read_item(json.dumps({"summary": "s", **levels, "edges": p.edges}))
-            assert (tags, edges) == (p.tags, p.edges)
+            found = read_item(json.dumps({"summary": "s", **levels, "edges": p.edges}))
+            assert (found.tags, found.edges) == (p.tags, p.edges)
             below = {name for names in p.tags[1:] for name in names}
             assert {child for _, child in p.edges} == below, "every tag below level 1 hangs under another"
         assert len(p.tags[2]) <= 3 + KEYPHRASES

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hyperllm.errors import MalformedReply
 from hyperllm.extraction.parse import (
+    BRACKETS_LIMIT,
     EDGES_LIMIT,
     ITEM_SCHEMAS,
     NAME_LIMIT,
@@ -227,6 +228,12 @@ def test_at_every_limit_an_answer_is_still_read():
         {"name": a, "children": [{"name": b, "children": []} for b in second[n::3]]} for n, a in enumerate("abc")
     ]
     assert len(read_item(tree(*shelves)).edges) == NAMES_LIMIT
+
+
+@pytest.mark.parametrize(("more", "reason"), [(" " * REPLY_LIMIT, "characters"), ("[" * BRACKETS_LIMIT, "brackets")])
+def test_a_reply_that_goes_on_and_on_is_refused_whole(more, reason):
+    assert reason in refusal(answer() + more)
+    assert read_item(more + "</think>" + answer()) == read_item(answer()), "thoughts may be as long as they like"
 
 
 def test_names_and_summaries_lose_their_markup():

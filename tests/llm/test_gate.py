@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hyperllm.errors import ConfigError, ProviderFaltered
 from hyperllm.llm import gate as room
-from hyperllm.llm.gate import LONGEST_PAUSE_S, Gate
+from hyperllm.llm.gate import CUT, LONGEST_PAUSE_S, SHRINK, Gate
 
 BUSY = ProviderFaltered("busy", busy=True)
 
@@ -119,19 +119,19 @@ def test_a_place_given_to_one_who_just_left_goes_to_the_next():
     assert live(main) == [1]
 
 
-def test_a_busy_server_halves_the_number_once_a_round_trip():
+def test_a_busy_server_cuts_the_number_once_a_round_trip():
     async def main():
         gate = Gate(16)
         await asyncio.sleep(1)
         for _ in range(16):
             gate.troubled(BUSY, latency_s=1.0)
-        assert gate.limit == 8
+        assert gate.limit == pytest.approx(16 * CUT)
         await asyncio.sleep(0.5)
         gate.troubled(BUSY, latency_s=0.7)  # was sent before the cut
-        assert gate.limit == 8
+        assert gate.limit == pytest.approx(16 * CUT)
         gate.troubled(ProviderFaltered("reset"), latency_s=0.1)  # lost, but not for being too many
-        assert gate.limit == 8
-        for _ in range(9):
+        assert gate.limit == pytest.approx(16 * CUT)
+        for _ in range(20):
             gate.troubled(BUSY, latency_s=0.1)
             await asyncio.sleep(0.2)
         assert gate.limit == 1
@@ -162,7 +162,7 @@ def test_quick_answers_bring_every_place_back(most, start):
 
 def test_answers_that_take_much_longer_shrink_the_number():
     gate = Gate(10)
-    rounds = [(1.0, 10.0), (1.9, 10.0), (2.5, 8.0), (2.5, 6.4)]
+    rounds = [(1.0, 10.0), (1.9, 10.0), (2.5, 10 * SHRINK), (2.5, 10 * SHRINK**2)]
     for latency, expected in rounds:
         for _ in range(int(gate.limit)):
             gate.answered(latency)
@@ -190,6 +190,22 @@ def test_nobody_starts_during_a_pause(asked_s, kept_s):
     waits = live(main)
     assert min(waits) >= kept_s - 1e-6
     assert max(waits) <= 1.1 * kept_s + 1
+
+
+def test_one_call_that_is_put_off_among_answered_ones_stops_nobody():
+    async def main():
+        later = ProviderFaltered("later", busy=True, retry_after_s=50.0)
+        crowd = Crowd(Gate(4))
+        began = now()
+        crowd.gate.answered(0.1)
+        crowd.gate.troubled(later, 0.1)
+        await crowd.call()
+        assert crowd.started[-1] - began < 1
+        crowd.gate.troubled(later, 0.1)
+        await crowd.call()
+        assert crowd.started[-1] - began >= 50
+
+    live(main)
 
 
 @given(

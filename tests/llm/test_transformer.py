@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from hyperllm.errors import ProviderUnavailable
+from hyperllm.llm.cache import cache_folder
 from hyperllm.llm.encoder import TextEncoder
-from hyperllm.llm.transformer import TransformerEncoder
+from hyperllm.llm.encoders import make_encoder
+from hyperllm.llm.packaged import MINILM
+from hyperllm.llm.transformer import TransformerEncoder, _fingerprint
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "puzzle", "shoe", "red", "wooden"]
 
@@ -86,3 +89,35 @@ def test_another_width_than_promised_is_refused(folder):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(ProviderUnavailable, match="cannot be loaded"):
         TransformerEncoder("tiny", tmp_path / "nowhere", dim=8)
+
+
+def test_a_folder_of_this_machine_is_named_by_what_it_holds(folder, encoder):
+    found = make_encoder(f"sentence-transformers:{folder}", threads=1)
+    assert isinstance(found, TransformerEncoder)
+    assert (found.name, found.dim) == (folder.name, 8)
+    np.testing.assert_allclose(found.encode(["red shoe"]), encoder.encode(["red shoe"]), atol=1e-6)
+
+
+def test_another_model_in_a_folder_is_another_version(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").write_bytes(name.encode())
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "model.bin").write_bytes(b"a")
+    versions = [_fingerprint(tmp_path / name) for name in "abc"]
+    assert versions[0] == versions[2] != versions[1]
+
+
+def test_a_named_model_is_never_replaced_by_another():
+    with pytest.raises(ProviderUnavailable, match=r"'\./no/such/folder' cannot be loaded"):
+        make_encoder("sentence-transformers:./no/such/folder")
+
+
+def test_the_packaged_model_loads_by_its_folder():
+    kept = cache_folder() / "models" / f"minilm-{MINILM.version}"
+    if not kept.is_dir():
+        pytest.skip("the cache holds no minilm; `hyperllm embed` puts it there")
+    encoder = make_encoder(f"sentence-transformers:{kept}", threads=1)
+    puzzle, other, shoe = encoder.encode(["a wooden jigsaw puzzle", "a puzzle with 500 pieces", "running shoes"])
+    assert encoder.dim == 384
+    assert puzzle @ other > 0.3 > 0.2 > puzzle @ shoe

@@ -89,23 +89,21 @@ class Asker:
         return Question("user", about, key, self.prompts.user, text, USER_SCHEMA, read_user)
 
     @cached_property
-    def _about_items(self) -> hashlib._Hash:
+    def _about_items(self) -> bytes:
         return self._hash("item", self.prompts.item)
 
     @cached_property
-    def _about_users(self) -> hashlib._Hash:
+    def _about_users(self) -> bytes:
         return self._hash("user", self.prompts.user)
 
-    def _hash(self, kind: str, prompt: Prompt) -> hashlib._Hash:
-        """Over everything that shapes an answer but the text, which comes last."""
+    def _hash(self, kind: str, prompt: Prompt) -> bytes:
+        """Over everything that shapes an answer but the text."""
         said = [self.model, dict(self.settings), self.prompts.version, kind, prompt.system, prompt.user]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
     @staticmethod
-    def _key(base: hashlib._Hash, text: str) -> bytes:
-        whole = base.copy()
-        whole.update(text.encode("utf-8", "replace"))
-        return whole.digest()
+    def _key(base: bytes, text: str) -> bytes:
+        return hashlib.sha256(base + text.encode("utf-8", "replace")).digest()
 
     def call(self, question: Question[Any], turn: int) -> Call:
         """What the ledger is told of a call."""

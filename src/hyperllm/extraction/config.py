@@ -127,12 +127,12 @@ class ExtractConfig:
     def recorded(self) -> dict[str, Any]:
         """The settings that shape profiles and tags, as a JSON object."""
         graph = {key: getattr(self, key) for key in ("merge_forms", "merge_encoder", "merge_similarity", "hub_share")}
-        asked = ("prompt", "only", "limit_users", "max_tokens", "temperature", "history_characters") if self.asks else ()
+        asked = ("prompt", "only", "limit_users", "max_tokens", "temperature", "history_characters")
         return {
             "llm": self.llm,
             "limit": self.limit,
             "rules": RULES,
-            **{key: getattr(self, key) for key in asked},
+            **{key: getattr(self, key) for key in asked if self.asks},
             **graph,
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 from hyperllm.data.catalog import Catalog
 from hyperllm.extraction.phrases import Phrases
 from hyperllm.extraction.profiles import ItemProfile, Origin
+from hyperllm.extraction.untrusted import as_name, as_text
 from hyperllm.extraction.words import distinct, fold, words
 
 NAME = "keywords"
@@ -28,8 +29,8 @@ def keyword_profiles(catalog: Catalog) -> list[ItemProfile]:
 
 
 def _profile(row: dict[str, Any], number: int, all_phrases: Phrases) -> ItemProfile:
-    path = distinct([_one_line(name) for name in row["categories"]]) or tuple(all_phrases.broad(number))
-    brand = _one_line(row["brand"])
+    path = distinct([as_name(name) for name in row["categories"]]) or tuple(all_phrases.broad(number))
+    brand = as_name(row["brand"] or "")
     named = (*path, brand)
     spoken = {fold(name) for name in named} | {word for name in named for word in words(name)}
     phrases = all_phrases.best(number, spoken, KEYPHRASES)
@@ -48,14 +49,10 @@ def _profile(row: dict[str, Any], number: int, all_phrases: Phrases) -> ItemProf
     )
 
 
-def _one_line(name: str | None) -> str:
-    return " ".join((name or "").split())
-
-
 def _summary(row: dict[str, Any], path: Sequence[str], phrases: Sequence[str]) -> str:
     """Title, brand and path as a sentence, then what the title stresses and how the description begins."""
-    title, brand = row["title"], row["brand"]
+    title, brand, description = (as_text(row[part] or "") for part in ("title", "brand", "description"))
     head = f"{title} by {brand}" if title and brand and brand.casefold() not in title.casefold() else title or brand
     parts = [head, f"Found under {' > '.join(path)}" if path else None]
-    parts += [f"Stands for {', '.join(phrases)}" if phrases else None, (row["description"] or "")[:300] or None]
+    parts += [f"Stands for {', '.join(phrases)}" if phrases else None, description[:300] or None]
     return " ".join(f"{part.strip().rstrip('.')}." for part in parts if part)

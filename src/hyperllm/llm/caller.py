@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hyperllm.errors import ProviderError, ProviderFaltered, ProviderRefused, ProviderUnavailable
 from hyperllm.llm.chat import Reply
 from hyperllm.llm.endpoint import BadRequest
-from hyperllm.llm.gate import Gate
+from hyperllm.llm.gate import LONGEST_PAUSE_S, Gate
 from hyperllm.llm.ledger import Call, Ledger
 from hyperllm.llm.prices import Price
 
@@ -80,12 +80,13 @@ class Caller:
                 faltered += 0.5 if problem.busy else 1.0
                 if faltered >= TRIES:
                     raise self._gave_up(Unanswered(f"{problem}; asked {tries} times"), GIVE_UP_AFTER) from None
-                wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** int(faltered))
+                wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** int(faltered)) * random.uniform(0.5, 1.0)
+                wait = max(wait, min(problem.retry_after_s or 0.0, LONGEST_PAUSE_S))
             except BadRequest as problem:
                 raise self._gave_up(problem, REFUSED_IN_A_ROW) from None
             finally:
                 self._release(cost)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            await asyncio.sleep(wait)
 
     async def _once(self, call: Call, expected: int, send: Callable[[], Awaitable[Reply]]) -> Reply:
         row = self.ledger.begin(call)

@@ -56,10 +56,10 @@ class Endpoint:
             raise ConfigError("a base URL carries no user, password or query; keys come from the environment")
         try:
             parts = urlsplit(self.base_url)
-            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            sound = False
-        if not sound:
+            whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # which may quote what stands where a port should
+            raise ConfigError("a base URL looks like https://host/v1; the one given cannot be read") from None
+        if not whole:
             raise ConfigError(f"a base URL looks like https://host/v1; found {_KEY_LIKE.sub('[key]', self.base_url)!r}")
         self.base_url = self.base_url.strip().rstrip("/")
         self.key = (self.key or "").strip() or None

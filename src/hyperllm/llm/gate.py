@@ -1,9 +1,10 @@
 """How many calls may be on their way at once, and how fast they may start.
 
-The number adapts between one and a given most: it is halved, at most once a round trip, when the server says that it is
-busy or stops answering; it shrinks by a fifth when the median answer of a round takes more than twice as long as in the
-best round; otherwise each finished round lets one more twentieth in. While the server asked for a pause nothing
-starts. Calls and tokens a minute are paced evenly, with bursts of one second. Does not know what a call is.
+The number adapts between one and a given most: it is cut by a third, at most once a round trip, when the server says
+that it is busy or stops answering; it shrinks by a fifth when the median answer of a round takes more than twice as
+long as in the best round; otherwise each finished round lets one more tenth in. Where nothing was answered between two
+calls that were told to come back later, nothing starts before that time. Calls and tokens a minute are paced evenly,
+with bursts of one second. Does not know what a call is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from statistics import median
 
 from hyperllm.errors import ConfigError, ProviderFaltered
 
-HALF = 0.5
+CUT = 2 / 3
 SHRINK = 0.8
-GROW = 1.05
+GROW = 1.1
 SLOW = 2.0
 FORGET = 1.02
 """How the best round fades while it is not reached: answers may have become longer for good."""
@@ -56,6 +57,7 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed_until = 0.0
         self._cut_at = 0.0
+        self._answered_since = False
         self._round: list[float] = []
         self._best_s: float | None = None
 
@@ -113,6 +115,7 @@ class Gate:
 
     def answered(self, latency_s: float) -> None:
         """A call was answered; a full round of them moves the limit."""
+        self._answered_since = True
         self._round.append(latency_s)
         if len(self._round) < max(1, int(self.limit)):
             return
@@ -129,9 +132,10 @@ class Gate:
     def troubled(self, problem: ProviderFaltered, latency_s: float) -> None:
         """A call failed: fewer at once where the server is busy or silent, and a pause where it asked for one."""
         now = time.monotonic()
-        if problem.retry_after_s:
+        if problem.retry_after_s and not self._answered_since:
             self._closed_until = max(self._closed_until, now + min(problem.retry_after_s, LONGEST_PAUSE_S))
+        self._answered_since = self._answered_since and not problem.busy
         if problem.busy and now - latency_s >= self._cut_at:
             self._cut_at = now
-            self.limit = max(1.0, self.limit * HALF)
+            self.limit = max(1.0, self.limit * CUT)
             self._round = []

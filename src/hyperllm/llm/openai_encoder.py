@@ -116,7 +116,8 @@ def _vectors(answer: dict[str, Any], count: int) -> npt.NDArray[np.float32]:
     """(count, d) in the order of the request; raises `ProviderFaltered` on anything else."""
     try:
         rows = sorted(answer["data"], key=lambda row: row["index"])
-        vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+        with np.errstate(over="ignore"):
+            vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
     except (LookupError, TypeError, ValueError):
         raise ProviderFaltered(f"the server's answer holds no embeddings; it has {sorted(answer)[:8]}") from None
     if not np.isfinite(vectors).all():
