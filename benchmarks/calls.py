@@ -144,7 +144,7 @@ def resuming(workspace: Path, items: int, still_open: int = 100) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=5000)
+    parser.add_argument("--items", type=int, default=12_800)
     parser.add_argument("--finished", type=int, default=100_000)
     options = parser.parse_args()
     os.environ.pop("OPENAI_API_KEY", None)
