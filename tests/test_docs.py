@@ -26,6 +26,7 @@ from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.experiments import quick
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
+from hyperllm.extraction.config import ExtractConfig
 from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
 from hyperllm.llm.encoders import NAMES
 from hyperllm.serving.recommender import Recommender
@@ -35,7 +36,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 FENCE = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.DOTALL)
-CONFIGS = {"HyperLLMConfig": HyperLLMConfig, "BackboneConfig": BackboneConfig, "FitConfig": FitConfig}
+CONFIGS = {
+    "HyperLLMConfig": HyperLLMConfig,
+    "BackboneConfig": BackboneConfig,
+    "FitConfig": FitConfig,
+    "ExtractConfig": ExtractConfig,
+}
 SMALL = {"epochs": 2, "meta_epochs": 2, "batch_size": 512}
 
 
