@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.reference import equations
+from tests.reference import equations, hypercl
 
 from hyperllm.graph import Graph, Triplets
 
@@ -63,6 +63,48 @@ def test_an_isolated_node_keeps_its_own_vector_and_the_last_ones_are_not_lost() 
     found = graph.propagate(x)
     torch.testing.assert_close(found[[1, 3, 4]], x[[1, 3, 4]])
     torch.testing.assert_close(found[0], (x[0] + x[2]) / 2)
+
+
+@given(bipartite(), st.sampled_from([0.0, 0.3, 0.9]), st.sampled_from([1.0, 2.0]))
+def test_dropping_edges_leaves_the_symmetric_operator_of_the_others(
+    world: tuple[int, int, np.ndarray, np.ndarray], share: float, weight: float
+) -> None:
+    left, right, cross, among = world
+    n = left + right
+    graph = Graph.of(left, right, cross, among_left=among, left_weight=weight)
+    whole = np.zeros((n, n))
+    for edges, value in ((cross + np.array([0, left]), 1.0), (among, weight)):
+        whole[edges[:, 0], edges[:, 1]] = whole[edges[:, 1], edges[:, 0]] = value
+    dropped = graph.dropped(share, torch.Generator().manual_seed(0))
+    stays = dense(dropped) > 0
+    assert (stays <= (whole > 0)).all()
+    assert stays.sum() == 2 * round((1 - share) * (whole > 0).sum() / 2)
+    np.testing.assert_allclose(dense(dropped), hypercl.symmetric(whole * stays), atol=1e-6)
+    np.testing.assert_array_equal(dense(dropped), dense(dropped).T)
+    np.testing.assert_allclose(dropped.degree.numpy(), (whole * stays).sum(1), rtol=1e-6)
+    again = graph.dropped(share, torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(dense(again), dense(dropped))
+    x = torch.randn(n, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    dropped.propagated_sum(x, 2).square().sum().backward()
+    plain = x.detach().clone().requires_grad_()
+    matrix = dropped.operator.to_dense()
+    (matrix @ plain + matrix @ (matrix @ plain)).square().sum().backward()
+    torch.testing.assert_close(x.grad, plain.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_every_edge_is_as_likely_to_stay() -> None:
+    graph = Graph.of(4, 5, np.argwhere(np.ones((4, 5))))
+    rng = torch.Generator().manual_seed(0)
+    stayed = sum((dense(graph.dropped(0.35, rng))[:4, 4:] > 0).astype(int) for _ in range(2000))
+    np.testing.assert_allclose(stayed / 2000, 0.65, atol=0.05)
+
+
+def test_a_self_edge_of_a_tag_is_in_the_operator_and_in_no_view() -> None:
+    graph = Graph.of(2, 1, np.array([[0, 0], [1, 0]]), among_left=np.array([[0, 0], [0, 1]]), left_weight=2.0)
+    assert (graph.bipartite, graph.degree.tolist()) == (False, [6.0, 4.0, 3.0])
+    view = graph.dropped(0.0, torch.Generator().manual_seed(0))
+    adjacency = np.array([[0.0, 2.0, 1.0], [2.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    np.testing.assert_allclose(dense(view), hypercl.symmetric(adjacency), atol=1e-6)
 
 
 def test_triplets_know_their_length_and_move_together() -> None:

@@ -1,14 +1,15 @@
 """Graphs and triplets: what every backbone is trained on.
 
-Knows a bipartite-or-richer graph as one row-normalised sparse operator with its transpose, and batches of
-(anchor, positive, negatives) as node numbers. Does not know what its nodes mean: users and items, or tags and items.
-Shapes: n = left + right nodes (left first), d dims, b batch, q negatives.
+Knows a bipartite-or-richer graph as one normalised sparse operator with its transpose, views of it that lack some
+edges, and batches of (anchor, positive, negatives) as node numbers. Does not know what its nodes mean: users and items,
+or tags and items. Shapes: n = left + right nodes (left first), d dims, m undirected edges, b batch, q negatives.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,17 @@ def _power_sum(operator: Tensor, x: Tensor, layers: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """Â = D⁻¹(A + I) over left then right nodes, in CSR, with its transpose."""
+    """Â = D⁻¹(A + I) over left then right nodes, in CSR, with its transpose and the diagonal ``degree`` (n,) of D.
+
+    ``bipartite`` is False where edges among left nodes were given, be it none.
+    """
 
     left: int
     right: int
     operator: Tensor
     transposed: Tensor
+    degree: Tensor
+    bipartite: bool = True
 
     @property
     def nodes(self) -> int:
@@ -59,13 +65,55 @@ class Graph:
         """Âx for x (n, d)."""
         return self.propagated_sum(x, 1)
 
+    def __matmul__(self, x: Tensor, /) -> Tensor:
+        """Âx, so that a graph stands wherever a matrix of weights does."""
+        return self.propagate(x)
+
     def propagated_sum(self, x: Tensor, layers: int) -> Tensor:
         """Âx + Â²x + … + Âᴸx for x (n, d); keeps nothing of size n for the backward pass."""
         return _Propagate.apply(self.operator, self.transposed, x, layers)  # type: ignore[no-any-return]
 
+    @cached_property
+    def symmetric(self) -> Graph:
+        """D^{-½}AD^{-½} of all edges, without self-loops; made once."""
+        return self.dropped(0.0, torch.Generator())
+
+    def dropped(self, share: float, rng: torch.Generator) -> Graph:
+        """D^{-½}AD^{-½}, symmetric and without self-loops, of all but a random ``share`` of the edges of Â.
+
+        round((1−share)·m) edges stay, each in both directions and with its weight; D counts what stays. The row of a
+        node left without edges is empty. To be asked of the graph that `of` made, not of a view of it.
+        """
+        edges = self._edges
+        kept, device = round((1.0 - share) * edges.count), edges.number.device
+        stays = torch.zeros(edges.count, dtype=torch.bool)
+        stays[torch.randperm(edges.count, generator=rng)[:kept]] = True
+        chosen = sent(stays, device).index_select(0, edges.number)
+        places = torch.nonzero_static(chosen, size=2 * kept).squeeze(1)  # a size known does not make a GPU wait
+        row, column, weight = (part.index_select(0, places) for part in (edges.row, edges.column, edges.weight))
+        degree = weight.new_zeros(self.nodes, dtype=torch.float64).index_add_(0, row, weight.double())
+        scale = degree.clamp_min(1e-30).rsqrt().float()
+        value = weight * scale.index_select(0, row) * scale.index_select(0, column)
+        start = torch.searchsorted(row, torch.arange(self.nodes + 1, dtype=row.dtype, device=device), out_int32=True)
+        operator = torch.sparse_csr_tensor(start, column, value, size=(self.nodes, self.nodes))
+        return Graph(self.left, self.right, operator, operator, degree.float(), self.bipartite)
+
+    @cached_property
+    def _edges(self) -> _Edges:
+        start, column, value = self.operator.crow_indices(), self.operator.col_indices(), self.operator.values()
+        row = torch.repeat_interleave(torch.arange(self.nodes, device=value.device, dtype=column.dtype), start.diff())
+        ends = row != column
+        weight = (value * self.degree.index_select(0, row))[ends]
+        row, column = row[ends], column[ends]
+        first = row < column
+        keys = torch.minimum(row, column).long() * self.nodes + torch.maximum(row, column)
+        number = torch.searchsorted(keys[first], keys)  # CSR's order is that of the keys
+        return _Edges(row, column, weight[first].index_select(0, number), number.int(), int(first.sum()))
+
     def to(self, device: torch.device) -> Graph:
         """The same graph on another device."""
-        return Graph(self.left, self.right, self.operator.to(device), self.transposed.to(device))
+        moved = (part.to(device) for part in (self.operator, self.transposed, self.degree))
+        return Graph(self.left, self.right, *moved, bipartite=self.bipartite)
 
     @classmethod
     def of(
@@ -80,9 +128,22 @@ class Graph:
         if among_left is not None and len(among_left):
             matrix = matrix + left_weight * _symmetric(among_left[:, 0], among_left[:, 1], n)
         matrix = sparse.csr_matrix(matrix + sparse.identity(n, format="csr"))
-        scale = sparse.diags(1.0 / np.asarray(matrix.sum(axis=1)).ravel())
-        operator = sparse.csr_matrix(scale @ matrix)
-        return cls(left, right, _csr(operator), _csr(sparse.csr_matrix(operator.T)))
+        degree = np.asarray(matrix.sum(axis=1)).ravel()
+        operator = sparse.csr_matrix(sparse.diags(1.0 / degree) @ matrix)
+        transposed = sparse.csr_matrix(operator.T)
+        sums = torch.from_numpy(degree.astype(np.float32))
+        return cls(left, right, _csr(operator), _csr(transposed), sums, bipartite=among_left is None)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Entries (2m,) of A beside its diagonal, in the order of CSR: where, how heavy, and which of ``count`` edges."""
+
+    row: Tensor
+    column: Tensor
+    weight: Tensor
+    number: Tensor
+    count: int
 
 
 def _symmetric(a: Rows, b: Rows, n: int) -> sparse.csr_matrix:

@@ -55,7 +55,7 @@ def emptied(framework: Framework) -> None:
 
     def graph(real: Graph) -> Graph:
         n = real.nodes
-        return Graph(real.left, real.right, *(torch.empty(n, n) for _ in range(2)))
+        return Graph(real.left, real.right, torch.empty(n, n), torch.empty(n, n), torch.empty(n))
 
     for module in framework.modules():
         for name, parameter in list(module._parameters.items()):

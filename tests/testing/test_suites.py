@@ -193,3 +193,11 @@ def test_the_largest_tensor_counts_what_backward_makes_too() -> None:
         value.backward()
     assert (forward.numel, backward.numel) == (350, 350)
     assert np.isfinite(float(value.detach()))
+
+
+def test_a_sparse_tensor_is_as_large_as_what_it_holds() -> None:
+    index = torch.arange(1001, dtype=torch.int32)
+    with hyperllm.testing.largest_tensor() as largest:
+        matrix = torch.sparse_csr_tensor(index, index[:-1], torch.ones(1000), size=(1000, 1000))
+        matrix @ torch.ones(1000, 2)
+    assert largest.numel == 2000

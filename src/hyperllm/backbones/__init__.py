@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded
 from hyperllm.backbones.hgcf import HGCF
+from hyperllm.backbones.hgch import HGCH
+from hyperllm.backbones.hicf import HICF
+from hyperllm.backbones.hrcf import HRCF
+from hyperllm.backbones.hypercl import HyperCL
+from hyperllm.backbones.lgcf import LGCF
+from hyperllm.backbones.lhgcn import LHGCN
 
-BACKBONES: dict[str, type[Backbone]] = {"hgcf": HGCF}
+BACKBONES: dict[str, type[Backbone]] = {
+    "hgcf": HGCF,
+    "hgch": HGCH,
+    "hicf": HICF,
+    "hrcf": HRCF,
+    "hypercl": HyperCL,
+    "lgcf": LGCF,
+    "lhgcn": LHGCN,
+}
 
-__all__ = ["BACKBONES", "HGCF", "Backbone", "BackboneConfig", "Encoded"]
+__all__ = [
+    "BACKBONES",
+    "HGCF",
+    "HGCH",
+    "HICF",
+    "HRCF",
+    "LGCF",
+    "LHGCN",
+    "Backbone",
+    "BackboneConfig",
+    "Encoded",
+    "HyperCL",
+]

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass as settings
 from torch import Tensor, nn
 
 from hyperllm.config import SETTINGS
+from hyperllm.errors import ConfigError
 from hyperllm.geometry import lorentz
 from hyperllm.geometry.manifold import Lorentz
 from hyperllm.graph import Graph, Triplets
@@ -23,7 +24,7 @@ from hyperllm.losses.ranking import margin_ranking
 
 @dataclass(frozen=True)
 class Encoded:
-    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the clamp, further ``views`` of points."""
+    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the clamp, further ``views`` for `losses`."""
 
     points: Tensor
     tangent: Tensor
@@ -59,6 +60,9 @@ class Backbone(nn.Module):
     def __init__(self, config: BackboneConfig | None = None) -> None:
         super().__init__()
         self.config = config or self.config_class()
+        if not isinstance(self.config, self.config_class):
+            name, wanted = type(self).__name__, self.config_class.__name__
+            raise ConfigError(f"{name} has settings of its own, {wanted}; found {type(config).__name__}")
         self.manifold = Lorentz()
 
     def reconfigured(self, **changes: object) -> Self:

@@ -8,8 +8,11 @@ parameters, optimisers or models.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hyperllm.geometry import radial
 
@@ -149,23 +152,74 @@ def pairwise_sqdist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     return sqdist_from_separation(q, c)
 
 
-def centroid(weights: Tensor, x: Tensor, c: float = 1.0) -> Tensor:
+class Weights(Protocol):
+    """A matrix, dense or sparse, or whatever else multiplies the rows of a tensor."""
+
+    def __matmul__(self, x: Tensor, /) -> Tensor:
+        """(m, d+1) to (n, d+1)."""
+        ...
+
+
+def centroid(weights: Weights, x: Tensor, c: float = 1.0) -> Tensor:
     """Lorentz centroid of rows: m = Wx, m/√(−c⟨m,m⟩). A row without weight becomes the origin.
 
-    ``weights`` (n, m) dense or sparse and non-negative, ``x`` (m, d+1); equals the Möbius gyromidpoint and the Einstein
-    midpoint of the same points.
+    ``weights`` (n, m) are non-negative, a tensor or a graph, ``x`` (m, d+1); equals the Möbius gyromidpoint and the
+    Einstein midpoint of the same points.
     """
     return normalise(weights @ x, c)
 
 
 def normalise(m: Tensor, c: float = 1.0) -> Tensor:
-    """A time-like vector scaled onto the hyperboloid; the zero vector becomes the origin."""
-    empty = m[..., :1] <= 0
-    m = torch.where(empty, torch.ones_like(m), m)
-    m = m / m[..., :1]  # scale-free, so that small weights are no emptier than large ones
-    square = torch.where(empty, torch.ones_like(empty, dtype=m.dtype), -inner(m, m).unsqueeze(-1))
-    scaled = m[..., 1:] / torch.sqrt(c * square.clamp_min(torch.finfo(m.dtype).eps))
-    return torch.where(empty, origin(m.shape[-1] - 1, c, like=m), from_space(scaled, c))
+    """A time-like vector scaled onto the hyperboloid; the zero vector becomes the origin.
+
+    In float32 the result's radius is good to 1e-3 of itself at 6/√c, and never longer than 8.7/√c.
+    """
+    return _Normalise.apply(m, c)  # type: ignore[no-any-return]
+
+
+class _Normalise(torch.autograd.Function):
+    """x = m/√(−c⟨m,m⟩), with ∂x/∂m in closed form: left to autograd it is thirty passes over all rows."""
+
+    @staticmethod
+    def forward(ctx: Any, m: Tensor, c: float) -> Tensor:
+        rows = m.reshape(-1, m.shape[-1])
+        time, norm = rows[:, :1], torch.linalg.vector_norm(rows[:, 1:], dim=1, keepdim=True)
+        speed = norm / time  # scale-free, so that small weights are no emptier than large ones
+        square = ((1 - speed) * (1 + speed)).clamp_min(torch.finfo(m.dtype).eps)
+        scale = torch.where(time > 0, (c * square).rsqrt() / time, 0.0)
+        x = torch.empty_like(rows)
+        x[:, :1] = torch.sqrt(1.0 / c + (scale * norm).square())
+        torch.mul(rows[:, 1:], scale, out=x[:, 1:])
+        ctx.save_for_backward(x, scale)
+        ctx.c = c
+        return x.view(m.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator hides ctx's name
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor, None]:
+        x, scale = ctx.saved_tensors
+        grad = grads[0].reshape(x.shape)
+        back = torch.empty_like(x)
+        for block in radial.row_blocks(x):
+            time, space, pushed = x[block, :1], x[block, 1:], grad[block, 1:]
+            lift = grad[block, :1] / time  # x₀ = √(1/c + ‖x_s‖²) follows the space part
+            length = space.square().sum(1, keepdim=True)
+            along = ctx.c * torch.addcmul((pushed * space).sum(1, keepdim=True), lift, length)
+            torch.addcmul(pushed, lift + along, space, out=back[block, 1:]).mul_(scale[block])
+            torch.mul(along, time, out=back[block, :1]).mul_(-scale[block])
+        return back.view(grads[0].shape), None
+
+
+def to_origin(x: Tensor, base: Tensor, c: float = 1.0) -> Tensor:
+    """The isometry that carries ``base`` (d+1,) to the origin, of points x (n, d+1).
+
+    log₀ of the result is log_base(x) transported from ``base`` to the origin. It is a boost,
+    x_s − (x₀ + x₀′)/(1/√c + b₀)·b_s with x₀′ = −√c⟨b,x⟩, and unlike log_base smooth where x = base.
+    """
+    time = -(c**0.5) * inner(x, base).unsqueeze(-1)
+    return from_space(x[..., 1:] - (x[..., :1] + time) / (c**-0.5 + base[..., :1]) * base[..., 1:], c)
 
 
 def tangent_project(x: Tensor, u: Tensor, c: float = 1.0) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,7 +17,10 @@ from torch.utils._pytree import tree_flatten
 
 
 class Largest(TorchDispatchMode):
-    """``numel``: elements of the largest tensor that any operation has returned; views of expanded ones count whole."""
+    """``numel``: elements of the largest tensor that any operation has returned.
+
+    Views of expanded ones count whole, sparse ones by the values they hold.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +32,7 @@ class Largest(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for value in tree_flatten(result)[0]:
             if isinstance(value, Tensor):
-                self.numel = max(self.numel, value.numel())
+                self.numel = max(self.numel, value.numel() if value.layout == torch.strided else value._nnz())
         return result
 
 

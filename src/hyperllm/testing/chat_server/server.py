@@ -175,4 +175,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise argparse.ArgumentTypeError(f"{text!r} has no '='")
     return left, right
-

@@ -1,0 +1,55 @@
+"""LHGCN: the Light Hyperbolic Graph Convolution Network, Hgformer's local encoder (Yang et al., ICML 2025).
+
+Each layer takes centroids over D^{-½}AD^{-½}, which has no self-loops, and normalises the batch of all nodes: their
+centroid moves to the origin and their mean radius becomes ``spread``. The last layer alone is the output, so depth
+neither collapses nor stretches it, and only the inputs' shape matters, not their size. Nodes without neighbours lie at
+the origin and do not count in the statistics.
+
+Deviation: the published code recomputes the time coordinate of Âx from its space part, so that its layer is no centroid
+and the sum of a row's weights stretches the radius; and it counts nodes without neighbours. Here a layer is a centroid.
+"""
+
+from __future__ import annotations
+
+from pydantic import PositiveFloat
+from pydantic.dataclasses import dataclass as settings
+from torch import Tensor
+
+from hyperllm.backbones.centroid import CentroidBackbone, CentroidConfig
+from hyperllm.config import SETTINGS
+from hyperllm.geometry import lorentz
+from hyperllm.graph import Graph
+
+_LEAST = 1e-7  # added to the mean radius, as published
+
+
+@settings(frozen=True, config=SETTINGS)
+class LHGCNConfig(CentroidConfig):
+    """Settings of LHGCN."""
+
+    spread: PositiveFloat = 1.0
+    """Mean geodesic radius of the nodes after each layer's normalisation; the published code's γ."""
+
+
+class LHGCN(CentroidBackbone):
+    """Centroid layers with Lorentz batch normalisation, the last one only; hinge on squared distances."""
+
+    config_class = LHGCNConfig
+    config: LHGCNConfig
+
+    def combine(self, x: Tensor, graph: Graph) -> Tensor:
+        """The last layer, as normalised tangent vectors."""
+        c, points, tangent = self.manifold.c, self.enter(x), x
+        for layer in range(self.config.layers):
+            if layer:
+                points = lorentz.expmap0(tangent, c)
+            tangent = self.normalised(lorentz.centroid(graph.symmetric, points, c), graph.symmetric.degree)
+        return tangent
+
+    def normalised(self, points: Tensor, degree: Tensor) -> Tensor:
+        """Tangent vectors (n, d) of points about their centroid, rescaled to ``spread``; 0 where ``degree`` (n,) is."""
+        linked = (degree > 0).to(points.dtype).unsqueeze(1)
+        middle = lorentz.normalise((linked * points).sum(0), self.manifold.c)
+        tangent = linked * lorentz.logmap0(lorentz.to_origin(points, middle, self.manifold.c), self.manifold.c)
+        mean = tangent.norm(dim=1).sum() / linked.sum().clamp_min(1.0)
+        return tangent * (self.config.spread / (mean + _LEAST))
