@@ -38,26 +38,22 @@ class TestDeepWideClamped(BackboneContract):
         super().test_it_finds_the_planted_tree(framework)
 
 
-def linked(graph: Graph) -> Tensor:
-    return graph.symmetric.degree > 0
-
-
 def test_the_mean_radius_is_the_spread_whatever_comes_in() -> None:
     graph = small_graph()
     for scale in (1e-3, 0.1, 1.0, 3.0):
         for spread in (0.5, 1.0, 2.0):
             tangent = LHGCN(LHGCNConfig(spread=spread))(features(graph, scale), graph).tangent
-            assert float(tangent[linked(graph)].norm(dim=1).mean()) == pytest.approx(spread, rel=1e-3)
+            assert float(tangent[graph.symmetric.degree > 0].norm(dim=1).mean()) == pytest.approx(spread, rel=1e-3)
 
 
 def test_the_centroid_of_all_nodes_moves_to_the_origin() -> None:
     """Exactly so before the rescaling, which `spread` equal to the mean radius undoes."""
     graph = small_graph()
     points = lorentz.expmap0(features(graph, 1.0) + 0.5)
-    degree = torch.ones(graph.nodes)
+    linked = torch.ones(graph.nodes, dtype=torch.bool)
     middle = lorentz.normalise(points.sum(0))
     mean = float(lorentz.dist(points, middle.expand_as(points)).mean())
-    tangent = LHGCN(LHGCNConfig(spread=mean)).normalised(points, degree)
+    tangent = LHGCN(LHGCNConfig(spread=mean)).normalised(points, linked)
     back = lorentz.normalise(lorentz.expmap0(tangent).sum(0))
     torch.testing.assert_close(back, lorentz.origin(points.shape[1] - 1, like=points), atol=1e-5, rtol=0)
     among, moved = (lorentz.pairwise_sqdist(p, p) for p in (points.double(), lorentz.expmap0(tangent).double()))

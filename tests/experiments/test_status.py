@@ -58,7 +58,7 @@ def test_calls_on_their_way_and_lost_ones_are_shown(shop):
 
 def test_a_set_that_stopped_early_says_so(shop):
     extract(shop, ExtractConfig(llm="scripted", price="1000,0", budget=0.4))
-    assert "stopped early" in next(stage for stage in status(shop).stages if stage.name == "profiles").text()
+    assert "unfinished" in next(stage for stage in status(shop).stages if stage.name == "profiles").text()
 
 
 def test_no_workspace_is_an_error(tmp_path):

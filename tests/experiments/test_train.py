@@ -228,7 +228,7 @@ def test_compat_repeats_the_published_settings_and_set_still_wins(shop: Path) ->
         ({"variant": "everything"}, "variant"),
         ({"variant": "full", "framework": "base"}, "belongs to the framework hyperllm"),
         ({"framework": "bass"}, "unknown framework 'bass'.*Did you mean 'base'"),
-        ({"backbone": "hgfc"}, "unknown backbone 'hgfc'.*Did you mean 'hgcf'"),
+        ({"backbone": "hgfc"}, "unknown backbone 'hgfc'.*Did you mean 'hgch'"),
         ({"preset": "papers"}, "unknown preset"),
         ({"tags": "mine"}, "no set 'mine' in tags"),
         ({"semantics": "mine"}, "no set 'mine' in semantics"),

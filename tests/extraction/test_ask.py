@@ -16,7 +16,7 @@ from hyperllm.extraction.parse import read_item
 from hyperllm.extraction.prompts import VERSIONS, Prompts
 from hyperllm.extraction.scripted import scripted
 from hyperllm.llm.caller import Budget, Caller
-from hyperllm.llm.chat import Message, ScriptedChat
+from hyperllm.llm.chat import Message, Reply, ScriptedChat
 from hyperllm.llm.gate import Gate
 from hyperllm.llm.ledger import Ledger
 from hyperllm.llm.prices import Price
@@ -184,3 +184,23 @@ def test_a_running_loop_is_no_obstacle(ledger):
         return run(ledger, Model(GOOD), "thing")
 
     assert dict(asyncio.run(notebook()).verdicts) == {"done": 1}
+
+
+def test_equal_questions_on_their_way_together_share_one_call(ledger):
+    calls: list[str] = []
+
+    class Slow:
+        name, settings = "slow", {}
+
+        async def complete(self, messages, *, schema=None):
+            calls.append(messages[-1].content)
+            await asyncio.sleep(0.02)
+            return Reply("no json" if len(calls) == 1 else GOOD)
+
+        async def close(self) -> None: ...
+
+    who = Asker("slow", {}, Prompts.load(), "series", Slow)
+    questions = (who.item(f"i{n}", "the same") for n in range(6))
+    outcome = ask.run(Caller(ledger, Gate(6)), who, questions, total=6)
+    assert dict(outcome.verdicts) == {"done": 6}
+    assert len(calls) == 2, "one call and one repair"

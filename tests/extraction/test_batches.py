@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hyperllm.errors import ProviderUnavailable
+from hyperllm.errors import ProviderFaltered, ProviderUnavailable
 from hyperllm.extraction import batches as room
 from hyperllm.extraction import profiles
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.extract import extract
+from hyperllm.llm.endpoint import Endpoint
 from hyperllm.llm.ledger import NAME, Ledger, Tally
 from hyperllm.testing.chat_server import ChatServer, FaultPlan, ServerConfig
 
@@ -107,7 +108,7 @@ def test_a_batch_that_could_pass_the_budget_is_not_sent(workspace):
     with ChatServer() as server:
         done = extract(workspace, config(server, price="1,1", budget=0.0001))
         assert done.stopped is not None
-        assert "batch of 6 calls" in done.stopped
+        assert "budget of $0.0001" in done.stopped
         assert server.stats().billed == 0
 
 
@@ -116,10 +117,47 @@ def test_a_server_without_batches_says_so(workspace):
         extract(workspace, config(server))
 
 
-def test_blocks_do_not_matter(workspace, monkeypatch):
-    monkeypatch.setattr(room, "MOST", 2)
+def test_blocks_do_not_matter(workspace):
     with ChatServer() as server:
-        assert extract(workspace, config(server)).items == 6
+        assert extract(workspace, config(server, batch_size=2)).items == 6
     with Ledger.read(workspace / NAME) as ledger:
         assert ledger is not None
         assert not ledger.open_batches("fake")
+
+
+@pytest.mark.parametrize("refused", [{"refuse": ("max_tokens",)}, {"structured": "none"}, {"refuse": ("temperature",)}])
+def test_a_feature_the_server_lacks_is_left_out_and_nobody_is_quarantined(workspace, refused):
+    with ChatServer(ServerConfig(**refused)) as server:
+        done = extract(workspace, config(server, only="items"))
+    assert (done.items, done.left_out) == (6, {})
+
+
+def test_a_lost_answer_to_the_creation_makes_no_second_batch(workspace, monkeypatch):
+    post, lost = Endpoint.post, []
+
+    async def losing(self, path, body):
+        answer = await post(self, path, body)
+        if path == "batches" and not lost:
+            lost.append(answer["id"])
+            raise ProviderFaltered("502 on the way back")
+        return answer
+
+    monkeypatch.setattr(Endpoint, "post", losing)
+    with ChatServer() as server:
+        assert extract(workspace, config(server, only="items")).items == 6
+        assert server.stats().billed == 6
+
+
+def test_equal_questions_are_sent_once(workspace):
+    with ChatServer() as server:
+        extract(workspace, config(server, limit=2, limit_users=6))
+        assert max(server.stats().attempts.values()) == 1
+
+
+def test_a_budget_sends_what_fits_and_goes_on(workspace):
+    with ChatServer() as server:
+        first = extract(workspace, config(server, price="1,1", budget=0.0016, only="items"))
+        assert 0 < first.items < 6
+        assert first.stopped is not None
+        assert extract(workspace, config(server, price="1,1", budget=1.0, only="items")).items == 6
+        assert server.stats().billed == 6

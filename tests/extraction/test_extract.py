@@ -11,13 +11,14 @@ import pytest
 
 from hyperllm import artifacts
 from hyperllm.data.tags import TagGraph
-from hyperllm.errors import ConfigError, DataError, ProviderUnavailable
+from hyperllm.errors import ConfigError, DataError, ProviderFaltered, ProviderUnavailable
 from hyperllm.extraction import interview as room
 from hyperllm.extraction import profiles
 from hyperllm.extraction.config import EXTRACT_PRESETS, ExtractConfig, extract_config
 from hyperllm.extraction.extract import extract
 from hyperllm.extraction.scripted import scripted
 from hyperllm.llm.chat import ScriptedChat
+from hyperllm.llm.ledger import Ledger
 
 
 def state(folder: Path) -> dict[str, str]:
@@ -159,6 +160,8 @@ def test_what_is_left_out_is_said(workspace, monkeypatch):
         ({"worker": 3}, "'workers'"),
         ({"preset": "papers"}, "'paper'"),
         ({"hub_share": 2}, "hub_share"),
+        ({"hub_share": 0}, "hub_share"),
+        ({"merge_encoder": "bogus"}, "unknown encoder"),
     ],
 )
 def test_wrong_requests(options, reason):
@@ -226,3 +229,92 @@ def test_the_tag_set_carries_its_report(workspace):
     extract(workspace)
     report = json.loads((workspace / "tags" / "keywords" / "report.json").read_text())
     assert report["tags"] == len(TagGraph.load(workspace / "tags" / "keywords").tags)
+
+
+def test_another_temperature_never_replaces_a_set_unasked(workspace):
+    extract(workspace, ExtractConfig(llm="scripted", temperature=0.0))
+    before = state(workspace / "profiles" / "scripted")
+    (workspace / "profiles" / "scripted").rename(workspace / "profiles" / "mine")
+    with pytest.raises(ConfigError, match=r"made with llm 'scripted'.*--name"):
+        extract(workspace, ExtractConfig(llm="keywords", name="mine"))
+    assert state(workspace / "profiles" / "mine") == before
+
+
+def test_the_answer_limit_is_no_part_of_a_question(workspace, monkeypatch):
+    extract(workspace, ExtractConfig(llm="scripted"))
+    monkeypatch.setattr(room, "scripted", lambda: ScriptedChat(lambda messages: pytest.fail("asked again")))
+    assert extract(workspace, ExtractConfig(llm="scripted", max_tokens=77)).skipped
+
+
+def test_two_scripts_are_two_models(workspace, tmp_path):
+    answers = {}
+    for name in ("a", "b"):
+        script = tmp_path / f"{name}.jsonl"
+        tags = [{"name": "Home", "children": []}]
+        line = {"match": "<item>", "answer": {"summary": f"By {name}.", "tags": tags}}
+        script.write_text(json.dumps(line), encoding="utf-8")
+        extract(workspace, ExtractConfig(llm=f"scripted:{script}", hub_share=None))
+        found = profiles.load_items(workspace / "profiles" / f"scripted-{name}")
+        answers[name] = {p.summary for p in found}
+    assert answers == {"a": {"By a."}, "b": {"By b."}}
+
+
+def test_tags_of_other_profiles_are_made_again(workspace, monkeypatch):
+    """Killed between the two artifacts: the profiles are new, the tags are of the old ones."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    picky = scripted()
+    monkeypatch.setattr(
+        room, "scripted", lambda: ScriptedChat(lambda m: "no" if "bear" in m[1].content else picky.script(m))
+    )
+    extract(workspace, ExtractConfig(llm="scripted", only="items"))
+    monkeypatch.setattr(room, "scripted", scripted)
+    with monkeypatch.context() as patch:
+        patch.setattr(TagGraph, "save", dies)
+        with pytest.raises(KeyboardInterrupt):
+            extract(workspace, ExtractConfig(llm="scripted", only="items", retry=True))
+    done = extract(workspace, ExtractConfig(llm="scripted", only="items"))
+    assert not done.skipped
+    graph = TagGraph.load(workspace / "tags" / "scripted")
+    assert "i2" in graph.items.take(graph.tag_items[:, 1])
+
+
+def test_users_wait_for_items_that_got_no_answer(workspace, monkeypatch):
+    monkeypatch.setattr("hyperllm.llm.caller.FIRST_WAIT_S", 0.001)
+    asked: list[str] = []
+
+    def faltering() -> ScriptedChat:
+        inner = scripted()
+
+        def script(messages):
+            asked.append(messages[-1].content)
+            if "bear" in messages[-1].content:
+                raise ProviderFaltered("lost")
+            return inner.script(messages)
+
+        return ScriptedChat(script)
+
+    monkeypatch.setattr(room, "scripted", faltering)
+    done = extract(workspace, ExtractConfig(llm="scripted"))
+    assert (done.items, done.users, done.unanswered) == (5, 0, 1)
+    assert "users were not asked about" in done.text()
+    monkeypatch.setattr(room, "scripted", scripted)
+    assert extract(workspace, ExtractConfig(llm="scripted")).users == 6
+
+
+def test_found_done_says_what_is_there(workspace):
+    extract(workspace, ExtractConfig(llm="scripted", limit=2))
+    again = extract(workspace, ExtractConfig(llm="scripted", limit=2))
+    assert (again.skipped, again.items, again.users) == (True, 2, 2)
+
+
+def test_a_model_that_cannot_be_reached_leaves_no_call_behind(workspace, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        extract(workspace, ExtractConfig(llm="openai:gpt-4o-mini"))
+    with Ledger.read(workspace / "calls.sqlite") as ledger:
+        assert ledger is not None
+        assert sum(tally.calls for tally in ledger.tallies()) == 0

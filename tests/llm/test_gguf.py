@@ -16,7 +16,7 @@ import pytest
 from hyperllm.errors import ConfigError, ProviderUnavailable
 from hyperllm.llm import gguf as room
 from hyperllm.llm.chat import Message
-from hyperllm.llm.gguf import CONTEXT, GGUFChat, gguf_name
+from hyperllm.llm.gguf import GGUFChat, gguf_name
 
 SCHEMA = {
     "type": "object",
@@ -79,7 +79,7 @@ def test_the_server_is_silent_locked_and_wide_enough(model, monkeypatch):
     wanted = Params.made
     assert wanted is not None
     assert (wanted.model.path, wanted.cpuparams.n_threads) == (str(model), 2)
-    assert (wanted.n_parallel, wanted.n_ctx) == (3, 3 * CONTEXT)
+    assert (wanted.n_parallel, wanted.n_ctx) == (3, 3 * 4096)
     assert (wanted.verbosity, wanted.cache_ram_mib) == (0, 0)
     assert [chat._chat.at.key] == wanted.api_keys
     assert len(wanted.api_keys[0]) > 20

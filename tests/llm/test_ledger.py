@@ -134,7 +134,8 @@ def test_many_verdicts_at_once_are_the_single_ones():
         alone = {key: found for key in keys if (found := ledger.verdict(key)) is not None}
         assert ledger.verdicts(keys) == alone == {b"1": ("done", None), b"2": ("quarantined", "why")}
         assert ledger.verdicts([]) == {}
-        assert ledger.problems("set") == [("quarantined", "why")]
+        ledger.judge(call(1), "quarantined", "a later twin")
+        assert ledger.verdict(call(1).question) == ("done", None), "what was done stays done"
 
 
 def test_another_thread_may_write(path):

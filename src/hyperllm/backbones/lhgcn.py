@@ -43,13 +43,17 @@ class LHGCN(CentroidBackbone):
         for layer in range(self.config.layers):
             if layer:
                 points = lorentz.expmap0(tangent, c)
-            tangent = self.normalised(lorentz.centroid(graph.symmetric, points, c), graph.symmetric.degree)
+            tangent = self.normalised(lorentz.centroid(graph.symmetric, points, c), graph.symmetric.degree > 0)
         return tangent
 
-    def normalised(self, points: Tensor, degree: Tensor) -> Tensor:
-        """Tangent vectors (n, d) of points about their centroid, rescaled to ``spread``; 0 where ``degree`` (n,) is."""
-        linked = (degree > 0).to(points.dtype).unsqueeze(1)
-        middle = lorentz.normalise((linked * points).sum(0), self.manifold.c)
-        tangent = linked * lorentz.logmap0(lorentz.to_origin(points, middle, self.manifold.c), self.manifold.c)
-        mean = tangent.norm(dim=1).sum() / linked.sum().clamp_min(1.0)
-        return tangent * (self.config.spread / (mean + _LEAST))
+    def normalised(self, points: Tensor, linked: Tensor) -> Tensor:
+        """Tangent vectors (n, d) of points about their centroid, with mean radius ``spread``; 0 where not ``linked``.
+
+        ``linked`` (n,) says which nodes have neighbours; the points of the others are the origin.
+        """
+        c, loose = self.manifold.c, (~linked).sum()
+        middle = lorentz.normalise(points.sum(0) - loose * lorentz.origin(points.shape[1] - 1, c, like=points), c)
+        tangent = lorentz.logmap_about(points, middle, c)
+        share = linked.to(points.dtype) / linked.sum().clamp_min(1)
+        mean = (share * tangent.norm(dim=1)).sum()
+        return tangent * (linked * (self.config.spread / (mean + _LEAST))).unsqueeze(1)

@@ -77,12 +77,13 @@ class Bar:
         if not self._terminal and now - self._said_at >= QUIET_S:
             self._said_at = now
             left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
-            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {_speed(rate)}{left} {note}".rstrip())
+            more = f", {note}" if note else ""
+            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {_speed(rate)}{left}{more}")
 
     def _rate(self, done: int, now: float) -> float:
         """Pieces a second since the first call; what was found done by then took no time."""
-        if self._first is None:
-            self._first = (max(0, done - 1), self._began)
+        if self._first is None or done < self._first[0]:  # begun, or begun anew with other pieces
+            self._first = (max(0, done - 1), self._began if self._first is None else now)
         pieces, began = self._first
         return (done - pieces) / max(1e-9, now - began)
 

@@ -33,7 +33,7 @@ def run(
 
     recipe = Recipe.read(file)
     with show.Bar("running") as bar:
-        work(recipe, workspace=workspace, say=typer.echo, progress=show.TrainingBar(bar))
+        work(recipe, workspace=workspace, say=typer.echo, progress=show.TrainingBar(bar), count=bar)
 
 
 def demo(

@@ -12,6 +12,7 @@ from typing import Any
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
+from hyperllm.errors import ConfigError
 from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
@@ -40,6 +41,8 @@ def fit(
     ``time_column``, ``id_column``, ``title_column``, ``text_columns``, ``category_column``. ``settings`` are those of
     ``hyperllm train --set``. Raises `DataError` and `ConfigError` in one clear sentence.
     """
+    if llm.startswith("openai:") and workspace is None:
+        raise ConfigError("what a language model answers is paid for and must be kept: name a folder with workspace=…")
     named: dict[str, Any] = dict(columns or {})
     raw = read_table(clicks, items, **named)
     with tempfile.TemporaryDirectory() as scratch:

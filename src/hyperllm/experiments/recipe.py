@@ -24,7 +24,7 @@ from hyperllm.evaluation import tables
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.experiments.workspace import Workspace
-from hyperllm.extraction.config import extract_config
+from hyperllm.extraction.config import ExtractConfig, extract_config
 from hyperllm.extraction.config import options as extract_options
 from hyperllm.extraction.encode import embed, embed_options
 from hyperllm.extraction.extract import extract
@@ -32,6 +32,8 @@ from hyperllm.frameworks.train import Progress
 from hyperllm.serving.recommender import Recommender
 
 Say = Callable[[str], None]
+Count = Callable[..., None]
+"""Called with (done, total, note)."""
 STAGES = ("prepare", "extract", "embed", "train", "evaluate", "compare", "recommend")
 
 
@@ -72,7 +74,7 @@ class Recipe:
             if not all(isinstance(entry, dict) for entry in (table if many else [table])):
                 raise ConfigError(f"{str(self.path)!r}: {name} must be a table, written [{name}]; found {table!r}")
         _check_keys(self.stages.get("extract", {}), extract_options(), where="[extract]")
-        extract_config(self.stages.get("extract", {}))
+        _extract_config(self.stages.get("extract", {}), self.path.parent)
         _check_keys(self.stages.get("embed", {}), _options(embed) | {"preset"}, where="[embed]")
         for name, stage in (
             ("evaluate", evaluate_run),
@@ -106,8 +108,15 @@ class Recipe:
         return TrainRequest(**values)
 
 
-def run(recipe: Recipe, *, workspace: Path | None = None, say: Say, progress: Progress | None = None) -> None:
-    """Run the stages in order; finished ones are found done."""
+def run(
+    recipe: Recipe,
+    *,
+    workspace: Path | None = None,
+    say: Say,
+    progress: Progress | None = None,
+    count: Count | None = None,
+) -> None:
+    """Run the stages in order; finished ones are found done. ``count`` hears of extraction and embedding."""
     place = workspace or recipe.workspace
     if place is None:
         raise ConfigError(f'{str(recipe.path)!r} names no workspace; add workspace = "DIR", or give --workspace DIR')
@@ -115,12 +124,13 @@ def run(recipe: Recipe, *, workspace: Path | None = None, say: Say, progress: Pr
     if "prepare" in stages:
         say(_prepare(place, stages["prepare"], recipe.path.parent).text())
     if "extract" in stages:
-        done = extract(place, extract_config(stages["extract"]))
+        done = extract(place, _extract_config(stages["extract"], recipe.path.parent), progress=count)
         say(done.text())
-        if done.stopped is not None:
-            raise ProviderUnavailable(f"the extraction stopped early, so no later stage was begun: {done.stopped}")
+        if done.stopped is not None or done.unanswered:
+            why = done.stopped or f"{done.unanswered:,} questions got no answer"
+            raise ProviderUnavailable(f"the extraction is unfinished, so no later stage was begun: {why}")
     if "embed" in stages:
-        say(_call(embed, place, embed_options(stages["embed"])).text())
+        say(_call(embed, place, embed_options(stages["embed"]), progress=count).text())
     names: list[str] = []
     for request in recipe.requests():
         done = train(place, request, progress=progress)
@@ -176,6 +186,14 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
                 options[name] = located(base, options[name])
         raw, source = read_table(**options), "table"
     return prepare(place, raw, config=config, source=source)
+
+
+def _extract_config(table: Mapping[str, Any], base: Path) -> ExtractConfig:
+    """The settings of a table, a file that its model needs looked for beside the recipe."""
+    kind, colon, name = str(table.get("llm", "")).partition(":")
+    if kind not in ("gguf", "scripted") or not colon:
+        return extract_config(table)
+    return extract_config({**table, "llm": f"{kind}:{located(base, name)}"})
 
 
 def located(base: Path, name: str) -> Path:

@@ -5,7 +5,8 @@ Reads manifests and the ledger, also while another process works; changes nothin
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hyperllm import artifacts
 from hyperllm.data import sets
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.llm.ledger import NAME as LEDGER
-from hyperllm.llm.ledger import Ledger, Tally
+from hyperllm.llm.ledger import Ledger, Tally, is_written
 
 SETS = ("profiles", "tags", "semantics", "runs")
 _SHOWN = ("items", "users", "tags", "tag_item_pairs", "tag_tag_edges", "dim")
@@ -138,10 +139,16 @@ def status(workspace: Path) -> Status:
     base = tuple(Stage(name, (_set(folder / name, ()),)) for name in ("dataset", "split"))
     made = tuple(Stage(kind, tuple(_sets(folder, kind))) for kind in SETS)
     with Ledger.read(folder / LEDGER) as ledger:
-        series = (
-            () if ledger is None else tuple(Series(t, ledger.on_the_way(t.series, t.kind)) for t in ledger.tallies())
-        )
+        series = () if ledger is None else tuple(_series(ledger, alive=is_written(folder / LEDGER)))
     return Status(base + made, series)
+
+
+def _series(ledger: Ledger, *, alive: bool) -> Iterator[Series]:
+    """Calls without an end are on their way while a process lives that could hear of them, and lost otherwise."""
+    for tally in ledger.tallies():
+        sent = ledger.on_the_way(tally.series, tally.kind)
+        if tally.wanted:
+            yield Series(tally if alive else replace(tally, lost=tally.lost + sent), sent if alive else 0)
 
 
 def costs(workspace: Path) -> Costs:
@@ -157,7 +164,7 @@ def _sets(folder: Path, kind: str) -> list[Set]:
         manifest = artifacts.peek(folder / kind / name)
         remarks = ["stale: made from another split"] if sets.is_stale(folder, kind, name) else []
         if manifest is not None and manifest.config.get("complete") is False:
-            remarks.append("stopped early")
+            remarks.append("unfinished")
         found.append(_set(folder / kind / name, tuple(remarks)))
     return found
 

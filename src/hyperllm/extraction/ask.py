@@ -22,7 +22,7 @@ from hyperllm.errors import MalformedReply, ProviderRefused
 from hyperllm.extraction.parse import ITEM_SCHEMAS, USER_SCHEMA, ItemAnswer, read_item, read_user
 from hyperllm.extraction.profiles import Origin
 from hyperllm.extraction.prompts import Prompt, Prompts
-from hyperllm.llm.caller import ASSUMED_OUTPUT, BudgetReached, Caller, Unanswered
+from hyperllm.llm.caller import ASSUMED_OUTPUT, Budget, BudgetReached, Caller, Unanswered
 from hyperllm.llm.chat import ChatProvider, Message, Reply, estimated_tokens
 from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
 from hyperllm.llm.loop import wait_for
@@ -179,6 +179,7 @@ async def _ask_all(
 ) -> Outcome:
     outcome = Outcome()
     waiting = _open(caller.ledger, questions, outcome)
+    twins = _Twins(caller, asker)
     bell = _Bell(outcome, caller, total, progress)
     failure: list[Exception] = []
 
@@ -186,9 +187,9 @@ async def _ask_all(
         await asyncio.sleep(number * STAGGER_S)
         for question in waiting:
             try:
-                outcome.add(question, *await _settle(caller, asker, question))
+                outcome.add(question, *await twins.settled(question))
             except BudgetReached:
-                outcome.stopped = outcome.stopped or _over(caller)
+                outcome.stopped = outcome.stopped or over_budget(caller.budget)
             except Exception as error:
                 failure.append(error)
             bell.ring()
@@ -218,9 +219,30 @@ def _open(ledger: Ledger, questions: Iterator[Question[Any]], outcome: Outcome) 
                 outcome.add(question, *found)
 
 
-def _over(caller: Caller) -> str:
-    budget = caller.budget
-    return f"the next call could pass the budget of ${budget.most:,.2f}; ${budget.spent:,.4f} are spent"
+def over_budget(budget: Budget) -> str:
+    """Why nothing more is asked."""
+    return f"the next call could pass the budget of ${budget.most:g}; ${budget.spent:,.4f} are spent"
+
+
+@dataclass
+class _Twins:
+    """Equal questions that are on their way together share one call: the later wait for the first."""
+
+    caller: Caller
+    asker: Asker
+    _running: dict[bytes, asyncio.Event] = field(default_factory=dict[bytes, asyncio.Event])
+
+    async def settled(self, question: Question[Any]) -> tuple[Verdict, str | None]:
+        while (first := self._running.get(question.key)) is not None:
+            await first.wait()
+            if (found := self.caller.ledger.verdict(question.key)) is not None:
+                return found
+        done = self._running[question.key] = asyncio.Event()
+        try:
+            return await _settle(self.caller, self.asker, question)
+        finally:
+            del self._running[question.key]
+            done.set()
 
 
 async def _settle(caller: Caller, asker: Asker, question: Question[Any]) -> tuple[Verdict, str | None]:
@@ -251,11 +273,12 @@ async def _turn(caller: Caller, asker: Asker, question: Question[Any], turn: int
     stored = caller.ledger.reply(question.key, turn)
     if stored is not None:
         return stored.reply
+    chat = asker.chat  # reached for before the ledger is told that anything is sent
     return await caller.ask(
         asker.call(question, turn),
-        lambda: asker.chat.complete(messages, schema=question.schema),
+        lambda: chat.complete(messages, schema=question.schema),
         tokens=sum(estimated_tokens(m.content) for m in messages),
-        longest=int(asker.settings.get("max_tokens") or ASSUMED_OUTPUT),
+        longest=int(chat.settings.get("max_tokens") or ASSUMED_OUTPUT),
     )
 
 

@@ -1,9 +1,9 @@
 """Asking through a server's Batch API: the same questions, the same ledger, half the price, within a day.
 
-A round sends every open question's next turn in batches of at most `MOST` requests, waits, and writes each answer down;
-a second round repairs what was malformed. A row stands in the ledger before a batch is sent, with the batch's own name
-in its metadata, so that a process killed between sending and noting finds its batch again at the server. Does not know
-where questions come from.
+A round sends every open question's next turn, in batches of ``size`` requests and within the budget, waits, and writes
+each answer down; the next repairs what was malformed. A row stands in the ledger before a batch is sent, with the
+batch's own name in its metadata, so that a process killed between sending and noting finds its batch again at the
+server. Does not know where questions come from.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from hyperllm.errors import ProviderError, ProviderFaltered, ProviderRefused, ProviderUnavailable
-from hyperllm.extraction.ask import Asker, Outcome, Progress, Question, complaint, repair
+from hyperllm.extraction.ask import Asker, Outcome, Progress, Question, complaint, over_budget, repair
 from hyperllm.llm.caller import Caller
 from hyperllm.llm.chat import Message, Reply, estimated_tokens
+from hyperllm.llm.endpoint import BadRequest
 from hyperllm.llm.ledger import Call, Verdict
 from hyperllm.llm.loop import wait_for
 from hyperllm.llm.openai import OpenAIChat, read_reply
 
-MOST = 20_000
-"""Requests of one batch; servers take 50,000, and fewer bytes than these can have."""
+TRIES = 3
+"""How often one turn is sent at most, and how often a lost upload or download is repeated."""
+FILES = ("output_file_id", "error_file_id")
 REFUSED = frozenset({400, 413, 415, 422})
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -46,11 +49,12 @@ def run_batches(
     total: int | None,
     progress: Progress | None = None,
     poll_s: float = 30.0,
+    size: int = 20_000,
 ) -> Outcome:
     """Like `hyperllm.extraction.ask.run`, through ``/files`` and ``/batches``."""
     chat = asker.chat
     assert isinstance(chat, OpenAIChat), "only OpenAI-compatible servers have a Batch API"
-    batches = _Batches(caller, chat, asker, total, progress, poll_s)
+    batches = _Batches(caller, chat, asker, total, progress, poll_s, size)
     return wait_for(lambda: batches.run(questions))
 
 
@@ -62,27 +66,34 @@ class _Batches:
     total: int | None
     progress: Progress | None
     poll_s: float
+    size: int
+    _dropped: set[str] = field(default_factory=set[str])
+    """Parameters that the server does not take, and that later requests leave out."""
 
     async def run(self, questions: Iterator[Question[Any]]) -> Outcome:
         outcome = Outcome()
         try:
             await self._collect_open()
-            while block := list(islice(questions, MOST)):
+            while outcome.stopped is None and (block := list(islice(questions, self.size))):
                 await self._settle(block, outcome)
         finally:
             await self.asker.close()
         return outcome
 
     async def _settle(self, block: list[Question[Any]], outcome: Outcome) -> None:
-        """Send the open turns of some questions, twice at most, and judge each question."""
-        for _ in (1, 2):
-            turns = [turn for question in block if (turn := self._open(question)) is not None]
-            if not turns:
+        """Send the open turns of some questions, each `TRIES` times at most, and judge each question."""
+        sent: Counter[tuple[bytes, int]] = Counter()
+        while outcome.stopped is None:
+            turns = {(t.question.key, t.number): t for q in block if (t := self._open(q)) is not None}
+            wanted = [turn for key, turn in turns.items() if sent[key] < TRIES]
+            if not wanted:
                 break
-            if (reason := self._too_dear(turns)) is not None:
-                outcome.stopped = reason
-                break
-            await self._send(turns)
+            paid = self._affordable(wanted)
+            if not paid:
+                outcome.stopped = over_budget(self.caller.budget)
+            else:
+                sent.update((turn.question.key, turn.number) for turn in paid)
+                await self._send(paid)
         for question in block:
             verdict, reason = self._judge(question)
             if verdict == "unanswered" and outcome.stopped is not None:
@@ -124,19 +135,17 @@ class _Batches:
             return "done", None
         return ("quarantined", problem) if second else ("unanswered", reason or problem)
 
-    def _too_dear(self, turns: list[_Turn]) -> str | None:
-        """Why these turns may not be sent: all of them together could pass the budget."""
+    def _affordable(self, turns: list[_Turn]) -> list[_Turn]:
+        """As many of the first turns as cannot pass the budget together, whatever they answer."""
         budget, price = self.caller.budget, self.caller.price
         if budget.most is None or price is None:
-            return None
-        tokens = sum(estimated_tokens(m.content) for turn in turns for m in turn.messages)
-        cost = price.of(tokens, len(turns) * self.chat.max_tokens)
-        if budget.spent + cost <= budget.most:
-            return None
-        return (
-            f"a batch of {len(turns):,} calls could cost ${cost:,.2f}, which passes the budget of ${budget.most:,.2f}; "
-            f"${budget.spent:,.4f} are spent"
-        )
+            return turns
+        left = budget.most - budget.spent
+        for number, turn in enumerate(turns):
+            left -= price.of(sum(estimated_tokens(m.content) for m in turn.messages), self.chat.max_tokens)
+            if left < 0:
+                return turns[:number]
+        return turns
 
     async def _send(self, turns: list[_Turn]) -> None:
         ledger, name = self.caller.ledger, uuid.uuid4().hex
@@ -145,6 +154,8 @@ class _Batches:
         lines = [self._line(row, turn) for row, turn in zip(rows, turns, strict=True)]
         try:
             remote = await self._create(name, "\n".join(lines).encode())
+        except ProviderFaltered:  # it may have reached the server all the same: whoever comes next looks for it
+            raise
         except ProviderError:
             ledger.drop_batch(name)
             raise
@@ -156,14 +167,24 @@ class _Batches:
         return json.dumps({"custom_id": str(row), "method": "POST", "url": "/v1/chat/completions", "body": body})
 
     async def _create(self, name: str, content: bytes) -> str:
-        file = await self.chat.at.upload("files", f"{name}.jsonl", content, purpose="batch")
-        wanted = {
-            "input_file_id": file["id"],
-            "endpoint": "/v1/chat/completions",
-            "completion_window": "24h",
-            "metadata": {"hyperllm": name},
-        }
-        return str((await self.chat.at.post("batches", wanted))["id"])
+        """Upload and create; where the server's answer to that is lost, look before it is done again."""
+        for patience in range(TRIES, -1, -1):
+            try:
+                file = await self.chat.at.upload("files", f"{name}.jsonl", content, purpose="batch")
+                wanted = {
+                    "input_file_id": file["id"],
+                    "endpoint": "/v1/chat/completions",
+                    "completion_window": "24h",
+                    "metadata": {"hyperllm": name},
+                }
+                return str((await self.chat.at.post("batches", wanted))["id"])
+            except ProviderFaltered:
+                if not patience:
+                    raise
+                await asyncio.sleep(self.poll_s)
+                if (found := await self._find(name)) is not None:
+                    return found
+        raise AssertionError("the last try returns or raises")
 
     async def _collect_open(self) -> None:
         """Fetch what earlier processes sent; a batch that never reached the server is taken back."""
@@ -176,26 +197,43 @@ class _Batches:
                 await self._collect(name, found)
 
     async def _find(self, name: str) -> str | None:
-        listed = await self.chat.at.get("batches?limit=100")
-        for batch in listed.get("data", []):
-            if (batch.get("metadata") or {}).get("hyperllm") == name:
-                return str(batch["id"])
-        return None
+        after = ""
+        while True:
+            listed = await self.chat.at.get(f"batches?limit=100{after}")
+            found = listed.get("data") or []
+            for batch in found:
+                if (batch.get("metadata") or {}).get("hyperllm") == name:
+                    return str(batch["id"])
+            if not listed.get("has_more") or not found:
+                return None
+            after = f"&after={found[-1]['id']}"
 
     async def _collect(self, name: str, remote: str) -> None:
-        """Wait for a batch to end and write down every answer."""
+        """Wait for a batch to end and write down every answer; raises where the server would not take it at all."""
         state = await self._wait(name, remote)
+        texts = [await self._download(str(state[key])) for key in FILES if state.get(key)]
         ledger = self.caller.ledger
         calls = ledger.batch_calls(name)
+        reason = f"the batch {remote} is {state['status']}{_errors(state)}"
         with ledger.together():
-            for key in ("output_file_id", "error_file_id"):
-                if state.get(key):
-                    text = await self.chat.at.download(f"files/{state[key]}/content")
-                    for line in text.splitlines():
-                        self._write_down(line, calls)
+            for text in texts:
+                for line in text.splitlines():
+                    self._write_down(line, calls)
             for row in calls:
-                ledger.failed(row, f"the batch {remote} is {state['status']} and has no answer to this request")
+                ledger.failed(row, f"{reason} and has no answer to this request")
             ledger.batch_is(name, "ended")
+        if state["status"] == "failed" and not texts:
+            raise ProviderUnavailable(f"{reason}; a smaller --set batch_size may help")
+
+    async def _download(self, file: str) -> str:
+        for patience in range(TRIES, -1, -1):
+            try:
+                return await self.chat.at.download(f"files/{file}/content")
+            except ProviderFaltered:
+                if not patience:
+                    raise
+                await asyncio.sleep(self.poll_s)
+        raise AssertionError("the last try returns or raises")
 
     async def _wait(self, name: str, remote: str) -> dict[str, Any]:
         while True:
@@ -220,6 +258,14 @@ class _Batches:
             reply = _reply(answer)
             caller.ledger.answered(row, reply, price_usd=caller.cost(reply), latency_s=None)
             caller.count(reply, caller.cost(reply))
+        except BadRequest as no:  # perhaps of a feature that this server does not have
+            simpler = self.chat.dialect.without(no) or (self.chat.dialect if no.parameter in self._dropped else None)
+            if simpler is None:
+                caller.ledger.refused(row, no)
+            else:
+                self._dropped.add(no.parameter)
+                self.chat.dialect = simpler
+                caller.ledger.failed(row, str(no))
         except ProviderRefused as no:
             caller.ledger.refused(row, no, price_usd=caller.cost(no))
             caller.count(no, caller.cost(no))
@@ -237,6 +283,15 @@ def _reply(answer: Mapping[str, Any]) -> Reply:
     body, status = response.get("body") or {}, response.get("status_code", 200)
     problem = answer.get("error") or body.get("error")
     if problem or status != 200:
-        said = f"the batch has no answer to this request: {(problem or {}).get('message', f'status {status}')}"
-        raise ProviderRefused(said) if status in REFUSED else ProviderFaltered(said)
+        problem = problem if isinstance(problem, dict) else {"message": problem}
+        said = f"the batch has no answer to this request: {problem.get('message') or f'status {status}'}"
+        if status in REFUSED:
+            raise BadRequest(said, status=status, parameter=str(problem.get("param") or ""))
+        raise ProviderFaltered(said)
     return read_reply(body, ())
+
+
+def _errors(state: Mapping[str, Any]) -> str:
+    """What the server says of a batch as a whole."""
+    told = [str(error.get("message")) for error in (state.get("errors") or {}).get("data") or []]
+    return f" ({'; '.join(told[:3])})" if told else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -21,6 +22,7 @@ from hyperllm.extraction import keywords
 from hyperllm.extraction.prompts import DEFAULT, VERSIONS
 from hyperllm.extraction.taxonomy import TaxonomyConfig
 from hyperllm.llm.chats import GGUF, OPENAI, ChatOptions, folder_name
+from hyperllm.llm.encoders import ENCODERS, SENTENCE_TRANSFORMERS
 
 SCRIPTED = "scripted"
 RULES = 2
@@ -68,6 +70,8 @@ class ExtractConfig:
     """Longest text about one user (about a quarter as many tokens); of a longer history as many items as fit."""
     batch: bool = False
     """Use the Batch API of the server: half the price, answers within a day."""
+    batch_size: PositiveInt = 20_000
+    """Requests of one batch, at most."""
     poll: PositiveFloat = 30.0
     """Seconds between two looks at a batch."""
     retry: bool = False
@@ -87,9 +91,11 @@ class ExtractConfig:
         choose(self.prompt, dict.fromkeys(VERSIONS), what="prompt version")
         if self.set_name in (IMPORTED, NONE) or not re.fullmatch(r"[^./\\:][^/\\:]*", self.set_name):
             raise ConfigError(f"a set needs a plain name other than {IMPORTED!r} and {NONE!r}; found {self.set_name!r}")
-        for share in ("merge_similarity", "hub_share"):
-            if not 0 < (getattr(self, share) or 1.0) <= 1:
-                raise ConfigError(f"{share} lies between 0 and 1; found {getattr(self, share)}")
+        for share in (self.merge_similarity, self.hub_share):
+            if share is not None and not 0 < share <= 1:
+                raise ConfigError(f"merge_similarity and hub_share lie above 0 and at most at 1; found {share:g}")
+        if self.merge_encoder is not None and not self.merge_encoder.startswith(SENTENCE_TRANSFORMERS):
+            choose(self.merge_encoder, ENCODERS, what="encoder")
         if self.merge_similarity is not None and self.merge_encoder is None:
             raise ConfigError("merge_similarity needs a text encoder; name it with merge_encoder")
         if self.batch and not self.llm.startswith(OPENAI):
@@ -106,6 +112,8 @@ class ExtractConfig:
         if self.name is not None:
             return self.name
         name = self.llm if self.llm in (keywords.NAME, SCRIPTED) else folder_name(self.llm)
+        if self.llm.startswith(f"{SCRIPTED}:"):
+            name = folder_name(f"{SCRIPTED}-{Path(self.llm.removeprefix(f'{SCRIPTED}:')).stem}")
         return name if self.prompt == DEFAULT or not self.asks else f"{name}-{self.prompt}"
 
     def chat(self) -> ChatOptions:
@@ -117,6 +125,7 @@ class ExtractConfig:
             temperature=self.temperature,
             timeout_s=self.timeout,
             threads=self.threads,
+            context=max(4096, 1024 + self.max_tokens + self.history_characters // 2),
         )
 
     def taxonomy(self) -> TaxonomyConfig:
@@ -127,7 +136,7 @@ class ExtractConfig:
     def recorded(self) -> dict[str, Any]:
         """The settings that shape profiles and tags, as a JSON object."""
         graph = {key: getattr(self, key) for key in ("merge_forms", "merge_encoder", "merge_similarity", "hub_share")}
-        asked = ("prompt", "only", "limit_users", "max_tokens", "temperature", "history_characters")
+        asked = ("prompt", "only", "limit_users", "temperature", "history_characters")
         return {
             "llm": self.llm,
             "limit": self.limit,

@@ -30,8 +30,9 @@ from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.extraction.vectors import read_vectors
 from hyperllm.llm.chats import folder_name
 from hyperllm.llm.encoder import TextEncoder
-from hyperllm.llm.encoders import DEFAULT_ENCODER, RemoteEncoder, opened_encoder
+from hyperllm.llm.encoders import DEFAULT_ENCODER, OPENAI, RemoteEncoder, opened_encoder
 from hyperllm.llm.ledger import NAME as LEDGER
+from hyperllm.llm.openai_encoder import GROUP
 
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -109,7 +110,8 @@ def embed(
         if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
             made = Semantics.load(folder, users=split.users, items=split.items)
             return Embedded(name, folder, made.item_vectors.shape[1], tuple(notes), skipped=True)
-        vectors = _encode(model, [*texts, *user_texts], folder.with_name("vectors.sqlite"), progress)
+        size = max(BLOCK, GROUP * workers) if encoder.startswith(OPENAI) else BLOCK
+        vectors = _encode(model, [*texts, *user_texts], folder.with_name("vectors.sqlite"), size, progress)
     items, people = vectors[: len(texts)], vectors[len(texts) :]
     if users == "mean":
         people = mean_of_training_items(split, items)
@@ -169,14 +171,14 @@ def _texts(
     return item_texts(texts, graph), people, {"profiles": profiles, "tags": tag_set}
 
 
-def _encode(model: TextEncoder, texts: Sequence[str], path: Path, progress: Progress | None) -> Matrix:
+def _encode(model: TextEncoder, texts: Sequence[str], path: Path, size: int, progress: Progress | None) -> Matrix:
     """(n, d) in blocks; what was encoded before, here or before an interruption, is read back."""
     found: list[Matrix] = []
     with VectorStore.opened(path) as store:
-        for start in range(0, len(texts), BLOCK):
-            found.append(_block(model, texts[start : start + BLOCK], store))
+        for start in range(0, len(texts), size):
+            found.append(_block(model, texts[start : start + size], store))
             if progress is not None:
-                progress(min(start + BLOCK, len(texts)), len(texts))
+                progress(min(start + size, len(texts)), len(texts))
     return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
 
 

@@ -7,7 +7,9 @@ which.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -98,32 +100,37 @@ def _estimate(workspace: Path, config: ExtractConfig, ledger: Ledger) -> Estimat
     interview = Interview(workspace, config, load_split(workspace), ledger, None)
     known = {tally.kind: tally for tally in ledger.tallies() if tally.series == config.set_name}
     lines: list[Line] = []
-    open_items = [_prompt(q.messages) for q in interview.item_questions() if not _ended(ledger, q.key)]
+    open_rows: set[int] = set()
+    prompts: list[int] = []
+    for question in interview.item_questions():
+        if _open(interview, question.key):
+            open_rows.add(interview.split.items.row(question.about))
+            prompts.append(_prompt(question.messages))
     if config.only != "users":
-        lines.append(_line("item", open_items, known.get("item"), interview))
+        lines.append(_line("item", prompts, known.get("item"), interview))
     if config.only != "items":
-        prompts = _user_prompts(interview, exact=not open_items or config.only == "users")
-        lines.append(_line("user", prompts, known.get("user"), interview))
+        unknown = open_rows if config.only is None else set[int]()
+        lines.append(_line("user", list(_user_prompts(interview, unknown)), known.get("user"), interview))
     return Estimate(tuple(lines), interview.price, ledger.spent_usd(config.set_name))
 
 
-def _user_prompts(interview: Interview, *, exact: bool) -> list[int]:
-    """Tokens of each open user prompt; as long as items are unanswered, by the number of the user's items."""
-    if exact:
-        return [_prompt(q.messages) for q in interview.user_questions() if not _ended(interview.ledger, q.key)]
+def _user_prompts(interview: Interview, unknown: set[int]) -> Iterator[int]:
+    """Tokens of each open user prompt; where items of the history are unanswered yet, by the number of its items."""
     frame = _prompt(interview.prompts.user.messages(""))
-    split, longest = interview.split, interview.config.history_characters
-    told = [
-        frame + min(longest, len(rows) * ASSUMED_ENTRY) // 4
-        for _, rows in users.histories(split.train, split.users)
-        if len(rows)
-    ]
-    return told[: interview.user_limit]
+    longest = interview.config.history_characters
+    people = users.histories(interview.split.train, interview.split.users)
+    for user, rows in islice(people, interview.user_limit):
+        if not unknown.isdisjoint(rows.tolist()):
+            yield frame + min(longest, len(rows) * ASSUMED_ENTRY) // 4
+            continue
+        question = interview.user_question(user, rows)
+        if question is not None and _open(interview, question.key):
+            yield _prompt(question.messages)
 
 
-def _ended(ledger: Ledger, key: bytes) -> bool:
-    verdict = ledger.verdict(key)
-    return verdict is not None and verdict[0] != "unanswered"
+def _open(interview: Interview, key: bytes) -> bool:
+    verdict = interview.ledger.verdict(key)
+    return verdict is None or verdict[0] == "unanswered" or (interview.config.retry and verdict[0] != "done")
 
 
 def _prompt(messages: Any) -> int:
@@ -139,7 +146,7 @@ def _line(kind: str, prompts: list[int], known: Tally | None, interview: Intervi
     calls = round(count * (1 + repairs))
     tokens_in, tokens_out = round(sum(prompts) * (1 + repairs)), round(calls * output)
     config = interview.config
-    elapsed = calls * latency / config.workers
+    elapsed = 86_400.0 if config.batch and calls else calls * latency / config.workers
     if config.calls_per_minute:
         elapsed = max(elapsed, 60 * calls / config.calls_per_minute)
     if config.tokens_per_minute:
@@ -150,6 +157,8 @@ def _line(kind: str, prompts: list[int], known: Tally | None, interview: Intervi
 
 
 def _duration(seconds: float) -> str:
+    if seconds == 86_400:
+        return "within a day"
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"about {seconds / size:,.0f} {unit}"

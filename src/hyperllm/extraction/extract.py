@@ -8,7 +8,7 @@ An imported tag set (``published``) is never touched. Knows what is read and wri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from hyperllm import artifacts
 from hyperllm.data.prepare import load_catalog, load_split
 from hyperllm.data.split import Split
 from hyperllm.data.tags import KIND as TAGS
-from hyperllm.errors import DataError
+from hyperllm.errors import ConfigError, DataError
 from hyperllm.extraction import keywords, profiles, taxonomy
 from hyperllm.extraction.ask import Outcome, Progress
 from hyperllm.extraction.config import ExtractConfig
-from hyperllm.extraction.interview import Interview
+from hyperllm.extraction.interview import Interview, identity
 from hyperllm.extraction.profiles import ItemProfile, UserProfile
 from hyperllm.llm.encoders import make_encoder
 from hyperllm.llm.ledger import NAME as LEDGER
@@ -91,8 +91,9 @@ def extract(workspace: Path, config: ExtractConfig | None = None, *, progress: P
     split = load_split(workspace)
     inputs = {name: artifacts.fingerprint(workspace / name) for name in ("dataset", "split")}
     output = _Output(workspace, config, inputs)
-    if not config.retry and output.is_current():
-        return Extracted(config.set_name, len(split.items), 0, skipped=True)
+    if not config.retry and (done := output.current()) is not None:
+        return done
+    output.check_identity()
     if not config.asks:
         catalog = load_catalog(workspace).take(split.items)
         return output.write(split, iter(keywords.keyword_profiles(catalog)[: config.limit]))
@@ -104,7 +105,14 @@ def extract(workspace: Path, config: ExtractConfig | None = None, *, progress: P
             return Extracted(config.set_name, 0, 0, stopped=outcome.stopped)
         people = interview.user_profiles() if interview.has_users else None
         notes = tuple(interview.notes(again))
-        return output.write(split, interview.item_profiles(), people, outcome=outcome, notes=notes)
+        return output.write(
+            split,
+            interview.item_profiles(),
+            people,
+            outcome=outcome,
+            left_out=interview.left_out(),
+            notes=notes,
+        )
 
 
 @dataclass
@@ -118,12 +126,37 @@ class _Output:
     def folder(self, kind: str) -> Path:
         return self.workspace / kind / self.config.set_name
 
-    def is_current(self) -> bool:
-        recorded = {**self.config.recorded(), "complete": True}
-        return all(
-            artifacts.is_current(self.folder(where), kind, config=recorded, inputs=self.inputs)
-            for where, kind in (("profiles", profiles.KIND), ("tags", TAGS))
-        )
+    def recorded(self, *, complete: bool) -> dict[str, Any]:
+        """The settings that shape the set, the model's identity among them."""
+        model = identity(self.config)[0] if self.config.asks else None
+        return {**self.config.recorded(), "model": model, "complete": complete}
+
+    def current(self) -> Extracted | None:
+        """What stands there, where a repetition would make the same; tags belong to the profiles beside them."""
+        recorded, folder = self.recorded(complete=True), self.folder("profiles")
+        if not artifacts.is_current(folder, profiles.KIND, config=recorded, inputs=self.inputs):
+            return None
+        if not artifacts.is_current(self.folder("tags"), TAGS, config=recorded, inputs=self.tag_inputs()):
+            return None
+        facts = artifacts.read(folder, profiles.KIND).facts
+        return Extracted(self.config.set_name, facts["items"], facts.get("users", 0), skipped=True)
+
+    def tag_inputs(self) -> dict[str, str]:
+        """What the tag set is made from."""
+        return {**self.inputs, "profiles": artifacts.fingerprint(self.folder("profiles"))}
+
+    def check_identity(self) -> None:
+        """Answers of another model, temperature or prompt are never replaced unasked."""
+        there = artifacts.peek(self.folder("profiles"))
+        if there is None:
+            return
+        ours = self.recorded(complete=True)
+        for key in ("llm", "model", "temperature", "prompt"):
+            if there.config.get(key) != ours.get(key):
+                raise ConfigError(
+                    f"the set {self.config.set_name!r} was made with {key} {there.config.get(key)!r}, this would be "
+                    f"{ours.get(key)!r}; give the new set a name of its own with --name"
+                )
 
     def write(
         self,
@@ -132,11 +165,12 @@ class _Output:
         people: Iterator[UserProfile] | None = None,
         *,
         outcome: Outcome | None = None,
+        left_out: Iterable[dict[str, str | None]] | None = None,
         notes: tuple[str, ...] = (),
     ) -> Extracted:
         """Stream the profiles to disk, make the tags of them, and seal both."""
         outcome = outcome or Outcome()
-        recorded = {**self.config.recorded(), "complete": outcome.complete}
+        recorded = self.recorded(complete=outcome.complete)
         encoder = self.config.merge_encoder
         with profiles.writing(self.folder("profiles"), config=recorded, inputs=self.inputs) as made:
             made.write_items(items)
@@ -147,11 +181,13 @@ class _Output:
                 encoder=None if encoder is None else make_encoder(encoder, fall_back=False),
             )
             if not len(graph.tag_items):
-                raise DataError(f"no tag could be found: {_why(outcome)}")
+                raise DataError(f"no tag could be found: {_why(outcome, self.config)}")
             if people is not None:
                 made.write_users(people)
+            if left_out is not None:
+                made.write_left_out(left_out)
             made.facts["without_profile"] = dict(outcome.reasons)
-        graph.save(self.folder("tags"), config=recorded, inputs=dict(self.inputs), report=report.document())
+        graph.save(self.folder("tags"), config=recorded, inputs=self.tag_inputs(), report=report.document())
         return Extracted(
             self.config.set_name,
             made.facts["items"],
@@ -165,7 +201,9 @@ class _Output:
         )
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: Outcome, config: ExtractConfig) -> str:
+    if config.only == "users":
+        return "this model was asked about no item yet; run the command without --only users first"
     for who, reason in outcome.examples.items():
         return f"{sum(outcome.reasons.values()):,} were left out, such as {who}: {reason}"
     return "the items have neither categories nor titles with shared words"

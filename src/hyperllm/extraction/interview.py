@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hyperllm import artifacts
 from hyperllm.data.split import Split
 from hyperllm.errors import ConfigError
 from hyperllm.extraction import ask, users
@@ -25,7 +26,7 @@ from hyperllm.extraction.items import described, item_texts
 from hyperllm.extraction.profiles import ItemProfile, UserProfile
 from hyperllm.extraction.prompts import Prompts
 from hyperllm.extraction.scripted import scripted, scripted_from
-from hyperllm.ids import Vocabulary
+from hyperllm.ids import Rows, Vocabulary
 from hyperllm.llm.caller import Budget, Caller
 from hyperllm.llm.chat import ChatProvider
 from hyperllm.llm.chats import make_chat, model_name, price_of
@@ -60,6 +61,8 @@ class Interview:
         self.asker = Asker(*identity(config), self.prompts, config.set_name, lambda: chat_of(config))
         self.dropped = 0
         self.silent_users = 0
+        self.withheld = False
+        """Whether users wait for items that got no answer: their prompts would change, and be paid for twice."""
         self._described = described(workspace, split.items)
         self._item_keys: Keys = np.zeros((len(split.items), 32), dtype=np.uint8)
         self._user_keys: Keys = np.zeros((len(split.users), 32), dtype=np.uint8)
@@ -71,7 +74,10 @@ class Interview:
         if config.only != "users":
             outcome.add_all(self._ask("item", self.item_questions(), self.count_items()))
         _drain(self.item_questions() if config.only == "users" else ())
-        if config.only != "items" and outcome.stopped is None:
+        if outcome.verdicts["unanswered"] and config.only is None:
+            self.withheld = True
+            _drain(self.user_questions())
+        elif config.only != "items" and outcome.stopped is None:
             outcome.add_all(self._ask("user", self.user_questions(), self.count_users()))
         elif any(tally.kind == "user" for tally in self.ledger.tallies() if tally.series == config.set_name):
             _drain(self.user_questions())
@@ -99,8 +105,10 @@ class Interview:
 
     def _answers(self, caller: Caller, questions: Iterator[Question[Any]], total: int) -> Outcome:
         if self.config.batch:
-            poll_s = self.config.poll
-            return run_batches(caller, self.asker, questions, total=total, progress=self.progress, poll_s=poll_s)
+            poll_s, size = self.config.poll, self.config.batch_size
+            return run_batches(
+                caller, self.asker, questions, total=total, progress=self.progress, poll_s=poll_s, size=size
+            )
         return ask.run(caller, self.asker, questions, total=total, progress=self.progress)
 
     def item_questions(self) -> Iterator[Question[Any]]:
@@ -118,20 +126,22 @@ class Interview:
     def _user_questions(self) -> Iterator[Question[Any]]:
         self.dropped = self.silent_users = 0
         for user, rows in users.histories(self.split.train, self.split.users):
-            text, dropped = users.history_text(
-                user,
-                self.split.items.take(rows),
-                self._entry,
-                join=self.prompts.join,
-                limit=self.config.history_characters,
-            )
-            self.dropped += dropped > 0
-            if not text:
+            question = self.user_question(user, rows)
+            if question is None:
                 self.silent_users += 1
-                continue
-            question = self.asker.user(user, text)
-            self._note(self._user_keys, self.split.users, question)
-            yield question
+            else:
+                yield question
+
+    def user_question(self, user: str, rows: Rows) -> Question[str] | None:
+        """The question about a user with these training items; None where nothing is known of any of them."""
+        items, join = self.split.items.take(rows), self.prompts.join
+        text, dropped = users.history_text(user, items, self._entry, join=join, limit=self.config.history_characters)
+        self.dropped += dropped > 0
+        if not text:
+            return None
+        question = self.asker.user(user, text)
+        self._note(self._user_keys, self.split.users, question)
+        return question
 
     def item_profiles(self) -> Iterator[ItemProfile]:
         """Every item with a good answer."""
@@ -145,6 +155,17 @@ class Interview:
         for user, key in _noted(self.split.users, self._user_keys):
             if (found := answered(self.ledger, self.asker, key, ask.read_user)) is not None:
                 yield UserProfile(user, *found)
+
+    def left_out(self) -> Iterator[dict[str, str | None]]:
+        """Every item and user that was asked about and has no profile, and why."""
+        for kind, whose, keys in (
+            ("item", self.split.items, self._item_keys),
+            ("user", self.split.users, self._user_keys),
+        ):
+            for about, key in _noted(whose, keys):
+                verdict, reason = self.ledger.verdict(key) or ("not asked", None)
+                if verdict != "done":
+                    yield {"kind": kind, "id": about, "verdict": verdict, "reason": reason}
 
     def _note(self, keys: Keys, whose: Vocabulary, question: Question[Any]) -> None:
         keys[whose.row(question.about)] = np.frombuffer(question.key, dtype=np.uint8)
@@ -186,6 +207,8 @@ class Interview:
             yield f"{again:,} questions without a good answer were opened again"
         if self.dropped:
             yield f"{self.dropped:,} users have more items than fit; a fixed choice of them was shown"
+        if self.withheld:
+            yield "users were not asked about: some items got no answer; repeat the command, or say --only users"
         if self.silent_users:
             yield f"{self.silent_users:,} users have no training item with a profile and were not asked about"
         without = len(self.split.items) - self._described
@@ -195,9 +218,19 @@ class Interview:
 
 def identity(config: ExtractConfig) -> tuple[str, Mapping[str, Any]]:
     """Name and settings of the model that a config names, without reaching for it."""
-    if config.llm.startswith(SCRIPTED):
+    if config.llm == SCRIPTED:
         return SCRIPTED, {}
-    return model_name(config.llm), {"temperature": config.temperature, "max_tokens": config.max_tokens}
+    if config.llm.startswith(SCRIPTED):
+        return f"{SCRIPTED}:{artifacts.file_digest(script_of(config))[:12]}", {}
+    return model_name(config.llm), {"temperature": config.temperature}
+
+
+def script_of(config: ExtractConfig) -> Path:
+    """The file of ``scripted:FILE``."""
+    path = Path(config.llm.partition(":")[2]).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{str(path)!r} is no script: there is no such file")
+    return path
 
 
 def chat_of(config: ExtractConfig) -> ChatProvider:
@@ -205,7 +238,7 @@ def chat_of(config: ExtractConfig) -> ChatProvider:
     if config.llm == SCRIPTED:
         return scripted()
     if config.llm.startswith(SCRIPTED):
-        return scripted_from(Path(config.llm.partition(":")[2]).expanduser())
+        return scripted_from(script_of(config))
     return make_chat(config.llm, config.chat())
 
 

@@ -118,6 +118,11 @@ class Writer:
         """Write ``users.parquet``."""
         self.facts["users"] = _stream(self._folder / "users.parquet", (user.row() for user in users), USER_SCHEMA)
 
+    def write_left_out(self, rows: Iterable[dict[str, str | None]]) -> None:
+        """Write ``left_out.parquet``: who was asked about and has no profile, and why."""
+        form: dict[str, Any] = dict.fromkeys(("kind", "id", "verdict", "reason"), pl.String)
+        self.facts["left_out"] = _stream(self._folder / "left_out.parquet", iter(rows), form)
+
     def items(self) -> ItemStream:
         """What `write_items` wrote."""
         return ItemStream(self._folder / "items.parquet")

@@ -213,13 +213,20 @@ class _Normalise(torch.autograd.Function):
 
 
 def to_origin(x: Tensor, base: Tensor, c: float = 1.0) -> Tensor:
-    """The isometry that carries ``base`` (d+1,) to the origin, of points x (n, d+1).
+    """The isometry that carries ``base`` (d+1,) to the origin, of points x (n, d+1); log₀ of it is `logmap_about`."""
+    return from_space(_boosted(x, base, c), c)
 
-    log₀ of the result is log_base(x) transported from ``base`` to the origin. It is a boost,
-    x_s − (x₀ + x₀′)/(1/√c + b₀)·b_s with x₀′ = −√c⟨b,x⟩, and unlike log_base smooth where x = base.
-    """
-    time = -(c**0.5) * inner(x, base).unsqueeze(-1)
-    return from_space(x[..., 1:] - (x[..., :1] + time) / (c**-0.5 + base[..., :1]) * base[..., 1:], c)
+
+def logmap_about(x: Tensor, base: Tensor, c: float = 1.0) -> Tensor:
+    """log_base(x) transported from ``base`` (d+1,) to the origin, (n, d); unlike `logmap` smooth where x = base."""
+    return radial.of_vector(_boosted(x, base, c), lambda square: _arsinhc(c * square))
+
+
+def _boosted(x: Tensor, base: Tensor, c: float) -> Tensor:
+    """x_s − (x₀ − (x_s·b_s)/(1/√c + b₀))·b_s, the space part of the boost that carries b to the origin."""
+    time, space = x.split([1, x.shape[-1] - 1], dim=-1)
+    along = (space * base[1:]).sum(-1, keepdim=True) / (c**-0.5 + base[0])
+    return space - (time - along) * base[1:]
 
 
 def tangent_project(x: Tensor, u: Tensor, c: float = 1.0) -> Tensor:

@@ -28,6 +28,11 @@ def of_space(x: Tensor, profile: Profile) -> Tensor:
     return _Radial.apply(x, profile, True, None)  # type: ignore[no-any-return]
 
 
+def of_vector(v: Tensor, profile: Profile) -> Tensor:
+    """f(‖v‖²)·v of v (…, d)."""
+    return _Radial.apply(v, profile, False, None)  # type: ignore[no-any-return]
+
+
 def row_blocks(rows: Tensor) -> Iterator[slice]:
     """Slices of the rows (n, …): as many as the caches of the cores in use hold; all of them on a GPU."""
     size = len(rows) if rows.is_cuda else torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())

@@ -28,6 +28,8 @@ class ChatOptions:
     temperature: float = 0.0
     timeout_s: float = 120.0
     threads: int | None = None
+    context: int = 4096
+    """Tokens of prompt and answer together, for a model that is run here."""
 
 
 def model_name(llm: str) -> str:
@@ -51,6 +53,7 @@ def make_chat(llm: str, options: ChatOptions) -> ChatProvider:
         Path(_named(llm, GGUF, "model.gguf")).expanduser(),
         at_once=options.workers,
         threads=options.threads,
+        context=options.context,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
         timeout_s=max(900.0, options.timeout_s),

@@ -19,20 +19,17 @@ from hyperllm.llm.chat import Message, Reply
 from hyperllm.llm.endpoint import Endpoint
 from hyperllm.llm.openai import OpenAIChat
 
-CONTEXT = 4096
-"""Tokens of prompt and answer together that one call may have."""
-
 
 class GGUFChat:
-    """The model of ``path``; ``at_once`` calls are answered together, on ``threads`` processor threads."""
+    """The model of ``path``; ``at_once`` calls of ``context`` tokens are answered together, on ``threads`` threads."""
 
     def __init__(
         self, path: Path, *, at_once: int = 1, threads: int | None = None, max_tokens: int = 1024,
-        temperature: float = 0.0, timeout_s: float = 900.0,
+        temperature: float = 0.0, timeout_s: float = 900.0, context: int = 4096,
     ) -> None:  # fmt: skip
         self.name = gguf_name(path)
         key = secrets.token_urlsafe(32)
-        self._server, url = _start(path, key, at_once, threads or max(1, (os.cpu_count() or 2) // 2))
+        self._server, url = _start(path, key, at_once, threads or max(1, (os.cpu_count() or 2) // 2), context)
         self._chat = OpenAIChat(path.stem, Endpoint(url, key, timeout_s), max_tokens, temperature)
 
     @property
@@ -57,7 +54,7 @@ def gguf_name(path: Path) -> str:
     return f"gguf:{path.stem}:{artifacts.file_digest(path)[:12]}"
 
 
-def _start(path: Path, key: str, at_once: int, threads: int) -> tuple[Any, str]:
+def _start(path: Path, key: str, at_once: int, threads: int, context: int) -> tuple[Any, str]:
     try:
         xllamacpp: Any = import_module("xllamacpp")
     except ImportError:
@@ -66,7 +63,7 @@ def _start(path: Path, key: str, at_once: int, threads: int) -> tuple[Any, str]:
         ) from None
     wanted = xllamacpp.CommonParams()
     wanted.model.path = str(path)
-    wanted.n_ctx = CONTEXT * at_once
+    wanted.n_ctx = context * at_once
     wanted.n_parallel = at_once
     wanted.cpuparams.n_threads = threads
     wanted.warmup = False

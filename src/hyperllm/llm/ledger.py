@@ -187,9 +187,10 @@ class Ledger:
         return None if row is None else Stored(Reply(row[0], row[1], row[2], bool(row[3])), row[4])
 
     def judge(self, call: Call, verdict: Verdict, reason: str | None = None) -> None:
-        """What became of a question."""
+        """What became of a question; what was done stays done."""
         self._write(
-            "INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO questions VALUES (?, ?, ?, ?, ?) ON CONFLICT(question) DO UPDATE SET "
+            "verdict = excluded.verdict, reason = excluded.reason WHERE verdict != 'done'",
             (call.question, call.series, call.kind, verdict, None if reason is None else _storable(reason)),
         )
 
@@ -205,12 +206,6 @@ class Ledger:
         )
         return {row[0]: (row[1], row[2]) for row in found}
 
-    def problems(self, series: str) -> list[tuple[Verdict, str]]:
-        """(verdict, reason) of every question of a series that has no good answer."""
-        return self._db.execute(
-            "SELECT verdict, reason FROM questions WHERE series = ? AND verdict != 'done'", (series,)
-        ).fetchall()
-
     def reopen(self, series: str) -> int:
         """Forget what is quarantined in a series, replies included, so that it is asked again; returns how many."""
         where = "series = ? AND verdict != 'done'"
@@ -224,8 +219,10 @@ class Ledger:
             return self._db.execute(f"DELETE FROM questions WHERE {where}", (series,)).rowcount
 
     def want(self, series: str, kind: str, wanted: int, price: str | None) -> None:
-        """Note how many questions a series has, and by which price it is counted."""
-        values = series, kind, wanted, price, time.time()
+        """Note how many questions a series has, and one more source of the prices by which it is counted."""
+        before = self._db.execute("SELECT price FROM series WHERE series = ? AND kind = ?", (series, kind)).fetchone()
+        sources = [*(before[0].split("; ") if before and before[0] else ()), *([price] if price else ())]
+        values = series, kind, wanted, "; ".join(dict.fromkeys(sources)) or None, time.time()
         self._write(
             "INSERT OR REPLACE INTO series(series, kind, wanted, price, updated_at) VALUES (?, ?, ?, ?, ?)", values
         )
@@ -327,8 +324,9 @@ class Ledger:
 def _tally(
     key: tuple[str, str], wanted: tuple[Any, ...], verdicts: Mapping[tuple[str, str, str], int], c: tuple[Any, ...]
 ) -> Tally:
-    counts = (max(verdicts.get((*key, v), 0), noted) for v, noted in zip(VERDICTS, wanted[2:], strict=True))
-    done, quarantined, unanswered = counts
+    counted = [verdicts.get((*key, v), 0) for v in VERDICTS]
+    running = [min(count, wanted[0]) if wanted[0] else count for count in counted]
+    done, quarantined, unanswered = wanted[2:] if any(wanted[2:]) else running
     return Tally(
         series=key[0],
         kind=key[1],
@@ -390,6 +388,15 @@ def _looking(path: Path) -> sqlite3.Connection:
     still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30.0, check_same_thread=False)
+
+
+def is_written(path: Path) -> bool:
+    """Whether a living process has the ledger open for writing."""
+    try:
+        with _alone(path):
+            return False
+    except ArtifactError:
+        return True
 
 
 @contextmanager
