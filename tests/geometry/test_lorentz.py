@@ -276,6 +276,48 @@ def test_a_row_without_weight_becomes_the_origin_and_gives_no_gradient() -> None
     assert (x.grad[2] == 0).all()
 
 
+@given(SEEDS, CURVATURES)
+def test_normalising_has_the_gradient_of_its_formula(seed: int, c: float) -> None:
+    """The closed form against autograd of m/√(−c⟨m,m⟩), with an empty row and a last axis beside others."""
+    x = points(seed, 6, c=c)
+    m = (torch.rand(6, 1, generator=torch.Generator().manual_seed(seed), dtype=x.dtype) + 0.1) * (x + x.flip(0))
+    pushed = torch.randn(m.shape, generator=torch.Generator().manual_seed(seed), dtype=m.dtype)
+    plain, ours = m.clone().requires_grad_(), m.clone().requires_grad_()
+    expected = plain / torch.sqrt(-c * lorentz.inner(plain, plain)).unsqueeze(-1)
+    found = lorentz.normalise(ours.view(2, 3, -1), c).view_as(m)
+    torch.testing.assert_close(found, expected)
+    for result in (expected, found):
+        (result * pushed).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad, atol=1e-9, rtol=1e-9)
+    empty = torch.zeros(1, m.shape[1], dtype=m.dtype, requires_grad=True)
+    lorentz.normalise(empty, c).sum().backward()
+    assert empty.grad is not None
+    assert (empty.grad == 0).all()
+
+
+@pytest.mark.parametrize("radius", [1e-6, 1.0, 6.0, 8.0, 20.0, 40.0])
+def test_a_centroid_in_float32_is_a_point_with_a_finite_gradient_however_far(radius: float) -> None:
+    v = tangents(3, radius=radius).float()
+    x = lorentz.expmap0(v).requires_grad_()
+    mean = lorentz.centroid(torch.full((4, len(v)), 1 / len(v)), x)
+    assert ((lorentz.inner(mean, mean) + 1).abs() <= 1e-5 * mean[:, 0].square()).all()
+    mean.sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+@given(SEEDS, CURVATURES)
+def test_moving_to_the_origin_is_the_isometry_of_log_and_transport(seed: int, c: float) -> None:
+    x = points(seed, 6, c=c)
+    base = x[0]
+    moved = lorentz.to_origin(x, base, c)
+    torch.testing.assert_close(moved[0], lorentz.origin(x.shape[1] - 1, c, like=x), atol=1e-9, rtol=0)
+    torch.testing.assert_close(lorentz.pairwise_sqdist(moved, moved, c), lorentz.pairwise_sqdist(x, x, c))
+    here, there = base.expand_as(x), lorentz.origin(x.shape[1] - 1, c, like=x).expand_as(x)
+    expected = lorentz.transport(here, there, lorentz.logmap(here, x, c), c)[:, 1:]
+    torch.testing.assert_close(lorentz.logmap_about(x, base, c), expected, atol=1e-7, rtol=1e-7)
+
+
 @given(SEEDS)
 def test_without_a_time_coordinate_the_published_map_is_the_clamped_exponential(seed: int) -> None:
     v = tangents(seed, radius=4.0)

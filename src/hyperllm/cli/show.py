@@ -77,15 +77,15 @@ class Bar:
         if not self._terminal and now - self._said_at >= QUIET_S:
             self._said_at = now
             left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
-            more = f", {note}" if note else ""
-            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}, {_speed(rate)}{left}{more}")
+            speed, more = (f", {text}" if text else "" for text in (_speed(rate), note))
+            say(f"{self.what}: {done:,}{f' of {total:,}' if total else ''}{speed}{left}{more}")
 
     def _rate(self, done: int, now: float) -> float:
         """Pieces a second since the first call; what was found done by then took no time."""
         if self._first is None or done < self._first[0]:  # begun, or begun anew with other pieces
             self._first = (max(0, done - 1), self._began if self._first is None else now)
         pieces, began = self._first
-        return (done - pieces) / max(1e-9, now - began)
+        return (done - pieces) / (now - began) if now > began else 0.0
 
     def rename(self, what: str) -> None:
         """Go on with another piece of work."""
@@ -97,6 +97,8 @@ class Bar:
 
 def _speed(rate: float) -> str:
     """``12/s``, or ``3.4/min`` where that says more."""
+    if not rate:
+        return ""
     return f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
 
 

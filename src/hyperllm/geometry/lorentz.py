@@ -223,10 +223,10 @@ def logmap_about(x: Tensor, base: Tensor, c: float = 1.0) -> Tensor:
 
 
 def _boosted(x: Tensor, base: Tensor, c: float) -> Tensor:
-    """x_s − (x₀ − (x_s·b_s)/(1/√c + b₀))·b_s, the space part of the boost that carries b to the origin."""
+    """x_s − √c·(x₀ − (x_s·b_s)/(1/√c + b₀))·b_s, the space part of the boost that carries b to the origin."""
     time, space = x.split([1, x.shape[-1] - 1], dim=-1)
     along = (space * base[1:]).sum(-1, keepdim=True) / (c**-0.5 + base[0])
-    return space - (time - along) * base[1:]
+    return space - (time - along) * (c**0.5 * base[1:])
 
 
 def tangent_project(x: Tensor, u: Tensor, c: float = 1.0) -> Tensor:
