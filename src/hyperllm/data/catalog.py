@@ -77,9 +77,7 @@ class Catalog:
 
     def has_text(self) -> npt.NDArray[np.bool_]:
         """(items,) whether a row says anything beyond its id."""
-        lists = [pl.col(name).list.len() > 0 for name in ("categories", "attributes")]
-        texts = [pl.col(name).is_not_null() for name in ("title", "description", "brand")]
-        return self.frame.select(pl.any_horizontal(*texts, *lists)).to_series().to_numpy().astype(np.bool_)
+        return self.frame.select(says_something()).to_series().to_numpy().astype(np.bool_)
 
     def text(self, row: int, *, limit: int = TEXT_LIMIT) -> str:
         """The plain text of one row, at most ``limit`` characters; see `texts`."""
@@ -117,6 +115,13 @@ def _align(frame: pl.DataFrame, items: Vocabulary) -> pl.DataFrame:
     )
 
 
+def says_something() -> pl.Expr:
+    """Whether a row of a catalogue's table says anything beyond its id."""
+    texts = [pl.col(name).is_not_null() for name in ("title", "description", "brand")]
+    lists = [pl.col(name).list.len() > 0 for name in ("categories", "attributes")]
+    return pl.any_horizontal(*texts, *lists)
+
+
 def text_parts(row: Mapping[str, object]) -> list[str]:
     """Title, category path, brand, further attributes and description of a row, each one line, without empty ones."""
     categories = _strings(row["categories"])
@@ -127,7 +132,7 @@ def text_parts(row: Mapping[str, object]) -> list[str]:
 
 
 def _sentence(row: Mapping[str, object], limit: int) -> str:
-    return _shorten(" ".join(_stop(part) for part in text_parts(row)), limit)
+    return shorten(" ".join(_stop(part) for part in text_parts(row)), limit)
 
 
 def _strings(values: object) -> list[str]:
@@ -138,7 +143,8 @@ def _stop(part: str) -> str:
     return part if part.endswith((".", "!", "?", "…")) else f"{part}."
 
 
-def _shorten(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
+    """At most ``limit`` characters of a text, ended at a word and with ``…`` where some were cut."""
     if len(text) <= limit:
         return text
     head, _, _ = text[:limit].rpartition(" ")

@@ -12,7 +12,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -168,23 +168,30 @@ class _Batches:
 
     async def _create(self, name: str, content: bytes) -> str:
         """Upload and create; where the server's answer to that is lost, look before it is done again."""
-        for patience in range(TRIES, -1, -1):
+        return await self._patiently(lambda: self._submit(name, content), lambda: self._find(name))
+
+    async def _submit(self, name: str, content: bytes) -> str:
+        file = await self.chat.at.upload("files", f"{name}.jsonl", content, purpose="batch")
+        wanted = {
+            "input_file_id": file["id"],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {"hyperllm": name},
+        }
+        return str((await self.chat.at.post("batches", wanted))["id"])
+
+    async def _patiently(
+        self, send: Callable[[], Awaitable[str]], look: Callable[[], Awaitable[str | None]] | None = None
+    ) -> str:
+        """What ``send`` brings, repeated where it is lost on the way and ``look`` finds no trace of it."""
+        for _ in range(TRIES):
             try:
-                file = await self.chat.at.upload("files", f"{name}.jsonl", content, purpose="batch")
-                wanted = {
-                    "input_file_id": file["id"],
-                    "endpoint": "/v1/chat/completions",
-                    "completion_window": "24h",
-                    "metadata": {"hyperllm": name},
-                }
-                return str((await self.chat.at.post("batches", wanted))["id"])
+                return await send()
             except ProviderFaltered:
-                if not patience:
-                    raise
                 await asyncio.sleep(self.poll_s)
-                if (found := await self._find(name)) is not None:
+                if look is not None and (found := await look()) is not None:
                     return found
-        raise AssertionError("the last try returns or raises")
+        return await send()
 
     async def _collect_open(self) -> None:
         """Fetch what earlier processes sent; a batch that never reached the server is taken back."""
@@ -211,7 +218,8 @@ class _Batches:
     async def _collect(self, name: str, remote: str) -> None:
         """Wait for a batch to end and write down every answer; raises where the server would not take it at all."""
         state = await self._wait(name, remote)
-        texts = [await self._download(str(state[key])) for key in FILES if state.get(key)]
+        files = [f"files/{state[key]}/content" for key in FILES if state.get(key)]
+        texts = [await self._patiently(lambda path=path: self.chat.at.download(path)) for path in files]
         ledger = self.caller.ledger
         calls = ledger.batch_calls(name)
         reason = f"the batch {remote} is {state['status']}{_errors(state)}"
@@ -224,16 +232,6 @@ class _Batches:
             ledger.batch_is(name, "ended")
         if state["status"] == "failed" and not texts:
             raise ProviderUnavailable(f"{reason}; a smaller --set batch_size may help")
-
-    async def _download(self, file: str) -> str:
-        for patience in range(TRIES, -1, -1):
-            try:
-                return await self.chat.at.download(f"files/{file}/content")
-            except ProviderFaltered:
-                if not patience:
-                    raise
-                await asyncio.sleep(self.poll_s)
-        raise AssertionError("the last try returns or raises")
 
     async def _wait(self, name: str, remote: str) -> dict[str, Any]:
         while True:

@@ -108,8 +108,9 @@ def embed(
         inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
         folder = workspace / "semantics" / name
         if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
-            made = Semantics.load(folder, users=split.users, items=split.items)
-            return Embedded(name, folder, made.item_vectors.shape[1], tuple(notes), skipped=True)
+            made = artifacts.peek(folder)
+            assert made is not None, "it was found current"
+            return Embedded(name, folder, made.facts["dim"], tuple(notes), skipped=True)
         size = max(BLOCK, GROUP * workers) if encoder.startswith(OPENAI) else BLOCK
         vectors = _encode(model, [*texts, *user_texts], folder.with_name("vectors.sqlite"), size, progress)
     items, people = vectors[: len(texts)], vectors[len(texts) :]

@@ -138,7 +138,9 @@ class _Output:
             return None
         if not artifacts.is_current(self.folder("tags"), TAGS, config=recorded, inputs=self.tag_inputs()):
             return None
-        facts = artifacts.read(folder, profiles.KIND).facts
+        manifest = artifacts.peek(folder)
+        assert manifest is not None, "it was found current"
+        facts = manifest.facts
         return Extracted(self.config.set_name, facts["items"], facts.get("users", 0), skipped=True)
 
     def tag_inputs(self) -> dict[str, str]:

@@ -146,9 +146,15 @@ class Interview:
     def item_profiles(self) -> Iterator[ItemProfile]:
         """Every item with a good answer."""
         for item, key in _noted(self.split.items, self._item_keys):
-            if (found := answered(self.ledger, self.asker, key, ask.read_item)) is not None:
-                answer, origin = found
-                yield ItemProfile(item, answer.summary, answer.tags, answer.edges, origin)
+            if (profile := self._item_profile(item, key)) is not None:
+                yield profile
+
+    def _item_profile(self, item: str, key: bytes) -> ItemProfile | None:
+        found = answered(self.ledger, self.asker, key, ask.read_item)
+        if found is None:
+            return None
+        answer, origin = found
+        return ItemProfile(item, answer.summary, answer.tags, answer.edges, origin)
 
     def user_profiles(self) -> Iterator[UserProfile]:
         """Every user with a good answer."""
@@ -174,12 +180,8 @@ class Interview:
         """The line about an item in a user's prompt; None where it has no profile."""
         if item not in self._told:
             key = self._item_keys[self.split.items.row(item)].tobytes()
-            found = answered(self.ledger, self.asker, key, ask.read_item) if any(key) else None
-            line = None
-            if found is not None:
-                answer, origin = found
-                line = users.entry(ItemProfile(item, answer.summary, answer.tags, answer.edges, origin))
-            self._told[item] = line
+            profile = self._item_profile(item, key) if any(key) else None
+            self._told[item] = None if profile is None else users.entry(profile)
             if len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
         self._told.move_to_end(item)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from hyperllm.data.catalog import TEXT_LIMIT, text_parts
+from hyperllm.data.catalog import TEXT_LIMIT, says_something, text_parts
 from hyperllm.errors import Incomplete
 from hyperllm.extraction.untrusted import as_data, without_brackets
 from hyperllm.ids import Vocabulary
@@ -66,7 +66,5 @@ def catalog_rows(workspace: Path) -> Iterator[dict[str, Any]]:
 
 def described(workspace: Path, items: Vocabulary) -> int:
     """How many of ``items`` have a text."""
-    texts = [pl.col(name).is_not_null() for name in ("title", "description", "brand")]
-    lists = [pl.col(name).list.len() > 0 for name in ("categories", "attributes")]
-    rows = pl.scan_parquet(workspace / "dataset" / "items.parquet").filter(pl.any_horizontal(*texts, *lists))
+    rows = pl.scan_parquet(workspace / "dataset" / "items.parquet").filter(says_something())
     return sum(item in items for item in rows.select("item_id").collect()["item_id"])

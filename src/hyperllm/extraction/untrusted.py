@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from hyperllm.data.catalog import shorten
+
 _JOINERS = "\u200c\u200d"
 """Part of the spelling of some scripts, though they do not show."""
 _IDLE = re.compile(r"(?<=[\u200c\u200d])[\u200c\u200d]+|(?<![^\x00-\x7f])[\u200c\u200d]+(?![^\x00-\x7f])")
@@ -60,11 +62,7 @@ def without_brackets(text: str) -> str:
 
 def as_data(text: str, limit: int) -> str:
     """A catalogue's text as it may stand in a prompt: at most ``limit`` characters, of which there is one at least."""
-    plain = without_brackets(visible(text))
-    if len(plain) <= limit:
-        return plain
-    head, _, _ = plain[:limit].rpartition(" ")
-    return (head or plain[: limit - 1]).rstrip(" ,;:-") + "…"
+    return shorten(without_brackets(visible(text)), limit)
 
 
 def as_text(text: str) -> str:
