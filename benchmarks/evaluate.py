@@ -47,7 +47,7 @@ def main() -> None:
     numpy_dense = lambda: evaluate(sorted_numpy, split, part="test").metrics  # noqa: E731
     numpy_ours = lambda: evaluate(model, split, part="test").metrics  # noqa: E731
     torch_dense = lambda: held_out_metrics(plain.evaluation(*points, seen, K).numpy(), world)  # noqa: E731
-    torch_ours = lambda: held_out_metrics(ranking.topk(*points, K, seen=seen).numpy(), world)  # noqa: E731
+    torch_ours = lambda: held_out_metrics(ranking.topk(lorentz.flip(points[0]), points[1], K, seen=seen).numpy(), world)  # noqa: E731
     rows = []
     for name, dense, ours in (("NumPy", numpy_dense, numpy_ours), ("torch", torch_dense, torch_ours)):
         one, other = dense(), ours()

@@ -54,8 +54,9 @@ def test_the_saturated_share_counts_what_the_clamp_shortened() -> None:
     encoded = HGCF()(x, graph)
     expected = (encoded.tangent.norm(dim=1) > 1.5).float().mean()
     assert 0 < expected < 1
-    assert encoded.saturated == pytest.approx(float(expected))
-    assert HGCF(BackboneConfig(radius=None))(x, graph).saturated == 0.0
+    assert HGCF().saturated(encoded) == pytest.approx(float(expected))
+    free = HGCF(BackboneConfig(radius=None))
+    assert free.saturated(free(x, graph)) == 0.0
 
 
 def test_with_a_time_coordinate_points_have_as_many_columns_as_inputs() -> None:

@@ -19,7 +19,7 @@ def csr(seen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 def test_inner_product_ranking_is_distance_ranking_without_the_seen(seed: int, k: int) -> None:
     users, items = points(seed, 7), points(seed + 1, 15)
     seen = np.random.default_rng(seed).random((7, 15)) < 0.3
-    found = ranking.topk(users, items, k, seen=csr(seen))
+    found = ranking.topk(lorentz.flip(users), items, k, seen=csr(seen))
     distances = torch.stack([lorentz.dist(u.expand_as(items), items) for u in users]).numpy()
     distances[seen] = np.inf
     for rows, distance, hidden in zip(found.tolist(), distances, seen, strict=True):
@@ -30,9 +30,9 @@ def test_inner_product_ranking_is_distance_ranking_without_the_seen(seed: int, k
 def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     users, items = points(0, 23), points(1, 9)
     seen = csr(np.random.default_rng(0).random((23, 9)) < 0.4)
-    whole = ranking.topk(users, items, 4, seen=seen)
+    whole = ranking.topk(lorentz.flip(users), items, 4, seen=seen)
     monkeypatch.setattr(ranking, "BLOCK", 5 * 9)
-    assert torch.equal(ranking.topk(users, items, 4, seen=seen), whole)
+    assert torch.equal(ranking.topk(lorentz.flip(users), items, 4, seen=seen), whole)
 
 
 def test_no_users_no_rows() -> None:

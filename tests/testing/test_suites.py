@@ -79,8 +79,8 @@ class Constant(HGCF):
 @pytest.mark.parametrize(
     ("flawed", "test", "arguments"),
     [
-        (OffTheManifold, "test_points_lie_on_the_hyperboloid_within_the_clamp", {}),
-        (UnboundedRadius, "test_points_lie_on_the_hyperboloid_within_the_clamp", {}),
+        (OffTheManifold, "test_points_lie_on_the_manifold_within_the_clamp", {}),
+        (UnboundedRadius, "test_points_lie_on_the_manifold_within_the_clamp", {}),
         (NoGradientAtTheOrigin, "test_gradients_are_finite_at_every_radius", {"share": 0.0, "train": False}),
         (OrderMatters, "test_permuting_nodes_permutes_points", {}),
         (Dense, "test_no_tensor_is_as_large_as_items_by_items", {}),

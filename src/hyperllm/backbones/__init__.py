@@ -10,6 +10,7 @@ from hyperllm.backbones.hrcf import HRCF
 from hyperllm.backbones.hypercl import HyperCL
 from hyperllm.backbones.lgcf import LGCF
 from hyperllm.backbones.lhgcn import LHGCN
+from hyperllm.backbones.lightgcn import LightGCN
 
 BACKBONES: dict[str, type[Backbone]] = {
     "hgcf": HGCF,
@@ -19,6 +20,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "hypercl": HyperCL,
     "lgcf": LGCF,
     "lhgcn": LHGCN,
+    "lightgcn": LightGCN,
 }
 
 __all__ = [
@@ -33,4 +35,5 @@ __all__ = [
     "BackboneConfig",
     "Encoded",
     "HyperCL",
+    "LightGCN",
 ]

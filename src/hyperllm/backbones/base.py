@@ -17,31 +17,27 @@ from torch import Tensor, nn
 from hyperllm.config import SETTINGS
 from hyperllm.errors import ConfigError
 from hyperllm.geometry import lorentz
-from hyperllm.geometry.manifold import Lorentz
+from hyperllm.geometry.manifold import Euclidean, Lorentz
 from hyperllm.graph import Graph, Triplets
+from hyperllm.losses.contrastive import contrastive
 from hyperllm.losses.ranking import margin_ranking
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """``points`` (n, d+1) on the hyperboloid, ``tangent`` (n, d) before the clamp, further ``views`` for `losses`."""
+    """``points`` (n, d+1) of the manifold, ``tangent`` (n, d) before the clamp, further ``views`` for `losses`."""
 
     points: Tensor
     tangent: Tensor
     views: tuple[Tensor, ...] = ()
-
-    @property
-    def saturated(self) -> Tensor:
-        """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
-        free = self.tangent.norm(dim=-1)
-        kept = lorentz.logmap0(self.points).norm(dim=-1)
-        return (kept < free * (1 - 1e-4)).float().mean()
 
 
 @settings(frozen=True, config=SETTINGS)
 class BackboneConfig:
     """Settings every backbone has."""
 
+    curvature: PositiveFloat = 1.0
+    """c of the points' space, whose sectional curvature is −c; towards 0 it becomes flat."""
     layers: PositiveInt = 3
     """Graph layers L; the input itself (layer 0) is not summed."""
     radius: PositiveFloat | None = 1.5
@@ -57,13 +53,19 @@ class Backbone(nn.Module):
 
     config_class: type[BackboneConfig] = BackboneConfig
 
+    @property
+    def manifold(self) -> Lorentz | Euclidean:
+        """The space of the points."""
+        return Lorentz(self.config.curvature)
+
     def __init__(self, config: BackboneConfig | None = None) -> None:
         super().__init__()
         self.config = config or self.config_class()
         if not isinstance(self.config, self.config_class):
             name, wanted = type(self).__name__, self.config_class.__name__
             raise ConfigError(f"{name} has settings of its own, {wanted}; found {type(config).__name__}")
-        self.manifold = Lorentz()
+        if self.config.time_coordinate and self.config.curvature != 1:
+            raise ConfigError("time_coordinate repeats code that knows curvature 1 only; drop one of the two settings")
 
     def reconfigured(self, **changes: object) -> Self:
         """A fresh backbone of the same kind with other settings."""
@@ -82,8 +84,17 @@ class Backbone(nn.Module):
         """Clamp the radius and map to the hyperboloid."""
         if self.config.time_coordinate:
             return lorentz.expmap0_with_time(tangent, radius=self.config.radius)
-        return lorentz.expmap0(tangent, self.manifold.c, radius=self.config.radius, soft=self.config.soft_radius)
+        return lorentz.expmap0(tangent, self.config.curvature, radius=self.config.radius, soft=self.config.soft_radius)
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """Named scalar terms, each already weighted; their sum is the backbone's loss (sum over the batch)."""
-        return {"rank": margin_ranking(encoded.points, triplets, margin=margin)}
+        return {"rank": margin_ranking(encoded.points, triplets, margin=margin, c=self.config.curvature)}
+
+    def contrast(self, a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
+        """Eq. 16 between two views (s, d+1) of the same nodes' points, a scalar; see `losses.contrastive`."""
+        return contrastive(a, b, temperature=temperature, c=self.config.curvature, population=population)
+
+    def saturated(self, encoded: Encoded) -> Tensor:
+        """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
+        free, kept = (v.norm(dim=-1) for v in (encoded.tangent, self.manifold.logmap0(encoded.points)))
+        return (kept < free * (1 - 1e-4)).float().mean()

@@ -35,15 +35,15 @@ class CentroidBackbone(Backbone):
         """The points x⁰ (n, d+1) of the inputs; here, not in `read_out`, a time coordinate is used up."""
         if self.config.time_coordinate:
             return lorentz.expmap0_with_time(x, radius=self.config.radius)
-        return lorentz.expmap0(x, self.manifold.c)
+        return lorentz.expmap0(x, self.config.curvature)
 
     def layers(self, x: Tensor, graph: Graph) -> Iterator[Tensor]:
         """x¹ … xᴸ of input tangent vectors, each the centroids of its predecessor's neighbours."""
         points = self.enter(x)
         for _ in range(self.config.layers):
-            points = lorentz.centroid(graph, points, self.manifold.c)
+            points = lorentz.centroid(graph, points, self.config.curvature)
             yield points
 
     def read_out(self, tangent: Tensor) -> Tensor:
         """Clamp the radius, where one is set, and map to the hyperboloid."""
-        return lorentz.expmap0(tangent, self.manifold.c, radius=self.config.radius, soft=self.config.soft_radius)
+        return lorentz.expmap0(tangent, self.config.curvature, radius=self.config.radius, soft=self.config.soft_radius)

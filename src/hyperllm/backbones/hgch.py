@@ -37,20 +37,21 @@ class HGCH(CentroidBackbone):
 
     def combine(self, x: Tensor, graph: Graph) -> Tensor:
         """Σ_{ℓ=1..L} log₀(x^ℓ)."""
-        first, *rest = (lorentz.logmap0(points, self.manifold.c) for points in self.layers(x, graph))
+        first, *rest = (lorentz.logmap0(points, self.config.curvature) for points in self.layers(x, graph))
         return sum(rest, first)
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """The hinge, reduced as the settings say."""
         terms = super().losses(encoded, triplets, margin=margin)
         if self.config.reduction == "mean_active":
-            terms["rank"] = terms["rank"] / violations(encoded.points, triplets, margin=margin).clamp_min(1.0)
+            count = violations(encoded.points, triplets, margin=margin, c=self.config.curvature)
+            terms["rank"] = terms["rank"] / count.clamp_min(1.0)
         return terms
 
 
-def violations(points: Tensor, triplets: Triplets, *, margin: float) -> Tensor:
+def violations(points: Tensor, triplets: Triplets, *, margin: float, c: float = 1.0) -> Tensor:
     """How many (triplet, negative) violate the margin, a scalar: the slope of the summed hinge in the margin."""
     with torch.enable_grad():
         at = torch.full((), margin, dtype=points.dtype, device=points.device, requires_grad=True)
-        (count,) = torch.autograd.grad(margin_ranking(points.detach(), triplets, margin=at), at)
+        (count,) = torch.autograd.grad(margin_ranking(points.detach(), triplets, margin=at, c=c), at)
     return count

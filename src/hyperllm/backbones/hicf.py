@@ -42,31 +42,31 @@ class HICF(Backbone):
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """Sum over triplets of max(d²(a,p) − d²(a,n*) + m·σ(δ(a,p)), 0)."""
-        points = encoded.points
-        ends = (points.index_select(0, rows) for rows in (triplets.anchor, triplets.positive))
-        share = torch.sigmoid(overlap(*ends))
+        points, c = encoded.points, self.config.curvature
+        anchor, positive = (points.index_select(0, rows) for rows in (triplets.anchor, triplets.positive))
+        share = torch.sigmoid(overlap(anchor, positive, c))
         if not self.config.margin_gradient:
             share = share.detach()
-        return {"rank": margin_ranking(points, hardest(points, triplets), margin=margin * share)}
+        return {"rank": margin_ranking(points, hardest(points, triplets, c), margin=margin * share, c=c)}
 
 
-def overlap(x: Tensor, y: Tensor) -> Tensor:
-    """δ = (x₀ + y₀ + ⟨x,y⟩ − 1)/(x₀y₀) of points (…, d+1), row by row; 0 where either is the origin.
+def overlap(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    """δ = (x₀ + y₀ + ⟨x,y⟩ − 1)/(x₀y₀) of √c times points (…, d+1), row by row; 0 where either is the origin.
 
     As (x_s·y_s − (x₀−1)(y₀−1))/(x₀y₀) with x₀−1 = ‖x_s‖²/(1+x₀), which keeps its digits near the origin.
     """
-    (x0, xs), (y0, ys) = ((p[..., 0], p[..., 1:]) for p in (x, y))
+    (x0, xs), (y0, ys) = ((p[..., 0], p[..., 1:]) for p in (c**0.5 * x, c**0.5 * y))
     heights = xs.square().sum(-1) / (1 + x0) * (ys.square().sum(-1) / (1 + y0))
     return ((xs * ys).sum(-1) - heights) / (x0 * y0)
 
 
 @torch.no_grad()
-def hardest(points: Tensor, triplets: Triplets) -> Triplets:
+def hardest(points: Tensor, triplets: Triplets, c: float = 1.0) -> Triplets:
     """Triplets with one negative each: of the candidates (b, q) the one nearest to the positive."""
     b, q = triplets.negative.shape
     if q == 1:
         return triplets
     candidates = points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, points.shape[-1])
     positives = points.index_select(0, triplets.positive).unsqueeze(1)
-    nearest = lorentz.separation(positives, candidates).argmin(dim=1, keepdim=True)
+    nearest = lorentz.separation(positives, candidates, c).argmin(dim=1, keepdim=True)
     return Triplets(triplets.anchor, triplets.positive, triplets.negative.gather(1, nearest))

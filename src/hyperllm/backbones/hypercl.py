@@ -20,7 +20,6 @@ from hyperllm.config import SETTINGS
 from hyperllm.errors import ConfigError
 from hyperllm.geometry import lorentz
 from hyperllm.graph import Graph, Triplets
-from hyperllm.losses.contrastive import contrastive
 
 
 @settings(frozen=True, config=SETTINGS)
@@ -63,11 +62,12 @@ class HyperCL(Backbone):
 
     def hyperbolic(self, x: Tensor, graph: Graph) -> Tensor:
         """The centroid of the layers 1 … L, each the centroids of neighbours in the one before it, from exp₀(x)."""
-        layer = total = lorentz.centroid(graph, self.read_out(x))
+        c = self.config.curvature
+        layer = total = lorentz.centroid(graph, self.read_out(x), c)
         for _ in range(self.config.layers - 1):
-            layer = lorentz.centroid(graph, layer)
+            layer = lorentz.centroid(graph, layer, c)
             total = total + layer
-        return lorentz.normalise(total)
+        return lorentz.normalise(total, c)
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """The hinge and ``views``, both sums over the batch: λ·L_cl of its anchors and of its positives."""
@@ -81,4 +81,4 @@ class HyperCL(Backbone):
         """Σ −log softmax over the distinct ``rows`` of −d²/τ between the two views, at a row's own point."""
         rows = torch.unique(rows)
         first, second = (view.index_select(0, rows) for view in encoded.views)
-        return contrastive(first, second, temperature=self.config.view_temperature)
+        return self.contrast(first, second, temperature=self.config.view_temperature)

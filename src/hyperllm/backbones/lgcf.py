@@ -35,5 +35,5 @@ class LGCF(CentroidBackbone):
         """log₀ of the final point."""
         *rest, last = self.layers(x, graph)
         if rest and self.config.combination == "centroid":
-            last = lorentz.normalise(sum(rest, last), self.manifold.c)
-        return lorentz.logmap0(last, self.manifold.c)
+            last = lorentz.normalise(sum(rest, last), self.config.curvature)
+        return lorentz.logmap0(last, self.config.curvature)

@@ -39,7 +39,7 @@ class LHGCN(CentroidBackbone):
 
     def combine(self, x: Tensor, graph: Graph) -> Tensor:
         """The last layer, as normalised tangent vectors."""
-        c, points, tangent = self.manifold.c, self.enter(x), x
+        c, points, tangent = self.config.curvature, self.enter(x), x
         for layer in range(self.config.layers):
             if layer:
                 points = lorentz.expmap0(tangent, c)
@@ -51,7 +51,7 @@ class LHGCN(CentroidBackbone):
 
         ``linked`` (n,) says which nodes have neighbours; the points of the others are the origin.
         """
-        c, loose = self.manifold.c, (~linked).sum()
+        c, loose = self.config.curvature, (~linked).sum()
         middle = lorentz.normalise(points.sum(0) - loose * lorentz.origin(points.shape[1] - 1, c, like=points), c)
         tangent = lorentz.logmap_about(points, middle, c)
         share = linked.to(points.dtype) / linked.sum().clamp_min(1)

@@ -1,8 +1,9 @@
-"""``run``, ``demo`` and ``doctor``: the whole job, and whether this machine is ready for it."""
+"""``run``, ``tune``, ``demo`` and ``doctor``: the whole job, its settings, and whether this machine is ready for it."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
     app.command("run")(run)
+    app.command("tune")(tune)
     app.command("demo")(demo)
     app.command("doctor")(doctor)
 
@@ -34,6 +36,28 @@ def run(
     recipe = Recipe.read(file)
     with show.Bar("running") as bar:
         work(recipe, workspace=workspace, say=typer.echo, progress=show.TrainingBar(bar), count=bar)
+
+
+def tune(
+    workspace: Path,
+    file: Annotated[Path, typer.Argument(help="TOML file whose [tune] table names candidates for its [train].")],
+) -> None:
+    """Try the settings that a file names on validation; most of them for a few epochs only."""
+    from hyperllm.experiments.recipe import Recipe, search
+
+    recipe = Recipe.read(file)
+    with show.Bar("tuning") as bar:
+        trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar))
+    rows = [
+        (f"{t.score:.4f}", str(t.best_epoch), str(t.epochs), t.ended, f"{t.elapsed_s:.0f}", _settings(t.settings))
+        for t in trials
+    ]
+    heads = ("R@10+R@20+N@10+N@20", "at epoch", "of", "ended by", "s", "settings")
+    show.print_table(heads, rows, title="validation, the best finished trial first")
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults"
 
 
 def demo(

@@ -1,8 +1,10 @@
 """``run FILE.toml``: all stages from one file.
 
 A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
-recommend; a stage that is not named is not run. Knows how a table becomes a stage's arguments; an unknown key is an
-error with the choices. Paths are relative to the file and may name environment variables (``$HYPERLLM_DATA/…``).
+recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its candidates take the place of the
+first train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table becomes a
+stage's arguments; an unknown key is an error with the choices. Paths are relative to the file and may name environment
+variables (``$HYPERLLM_DATA/…``).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import inspect
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ from hyperllm.data.sources.published import read_published
 from hyperllm.data.sources.table import read_table
 from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
+from hyperllm.experiments import record
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.experiments.tune import Trial, tune
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.config import ExtractConfig, extract_config
 from hyperllm.extraction.config import options as extract_options
@@ -34,7 +38,7 @@ from hyperllm.serving.recommender import Recommender
 Say = Callable[[str], None]
 Count = Callable[..., None]
 """Called with (done, total, note)."""
-STAGES = ("prepare", "extract", "embed", "train", "evaluate", "compare", "recommend")
+STAGES = ("prepare", "extract", "embed", "tune", "train", "evaluate", "compare", "recommend")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Recipe:
     workspace: Path | None
     stages: Mapping[str, Any]
     published: Mapping[str, Any] = field(default_factory=dict)
+    record: Path | None = None
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -55,15 +60,18 @@ class Recipe:
             raise ConfigError(f"{str(path)!r} does not exist; expected a TOML file of stages") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{str(path)!r} is not TOML: {error}") from None
-        known = {"workspace", "published", *STAGES}
+        known = {"workspace", "published", "record", *STAGES}
         _check_keys(content, known, where=str(path))
         stages = {name: content[name] for name in STAGES if name in content}
         if not stages:
             raise ConfigError(f"{str(path)!r} names no stage; expected tables such as [prepare] and [train]")
-        where = content.get("workspace")
-        if where is not None and not isinstance(where, str):
-            raise ConfigError(f"{str(path)!r}: workspace is the name of a folder; found {where!r}")
-        recipe = cls(path, located(path.parent, where) if where else None, stages, content.get("published", {}))
+        places: dict[str, Path | None] = {}
+        for key, kind in (("workspace", "folder"), ("record", "file")):
+            name = content.get(key)
+            if name is not None and not isinstance(name, str):
+                raise ConfigError(f"{str(path)!r}: {key} is the name of a {kind}; found {name!r}")
+            places[key] = located(path.parent, name) if name else None
+        recipe = cls(path, places["workspace"], stages, content.get("published", {}), places["record"])
         recipe.check()
         return recipe
 
@@ -82,6 +90,10 @@ class Recipe:
         ):
             _check_keys(self.stages.get(name, {}), _options(stage) | {"runs"}, where=f"[{name}]")
         _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
+        _check_keys(self.stages.get("tune", {}), {"candidates", "prune_at", "keep"}, where="[tune]")
+        tried = self.stages.get("tune", {}).get("candidates", [])
+        if not isinstance(tried, list) or not all(isinstance(settings, dict) for settings in tried):
+            raise ConfigError(f"[tune] candidates is a list of tables such as [{{ margin = 2.0 }}]; found {tried!r}")
         for name in ("evaluate", "compare"):
             cuts = self.stages.get(name, {}).get("k", [10, 20])
             if not isinstance(cuts, list) or not all(isinstance(k, int) and k > 0 for k in cuts):
@@ -91,10 +103,20 @@ class Recipe:
     def requests(self) -> list[TrainRequest]:
         """The train tables; raises `ConfigError` on a key that `hyperllm train` does not have."""
         entries = self.stages.get("train", [])
-        return [self._request(t) for t in (entries if isinstance(entries, list) else [entries])]
+        return [r for t in (entries if isinstance(entries, list) else [entries]) for r in self._requests(t)]
+
+    def _requests(self, table: Mapping[str, Any]) -> list[TrainRequest]:
+        """One a seed: with ``seeds``, runs are named NAME-SEED."""
+        values = dict(table)
+        seeds = values.pop("seeds", None)
+        if seeds is None:
+            return [self._request(values)]
+        if not isinstance(seeds, list) or not seeds or not isinstance(values.get("run"), str) or "seed" in values:
+            raise ConfigError("[train] seeds is a list of numbers, beside run, the name they share, and without seed")
+        return [self._request({**values, "seed": seed, "run": f"{values['run']}-{seed}"}) for seed in seeds]
 
     def _request(self, table: Mapping[str, Any]) -> TrainRequest:
-        known = set(TrainRequest.__dataclass_fields__) | {"set"}
+        known = set(TrainRequest.__dataclass_fields__) | {"set", "seeds"}
         _check_keys(table, known, where="[train]")
         values = dict(table)
         for name, kind in (("settings", dict), ("set", dict), ("phase1", str)):
@@ -106,6 +128,26 @@ class Recipe:
         if values.get("phase1") is not None:
             values["phase1"] = located(self.path.parent, values["phase1"])
         return TrainRequest(**values)
+
+
+def search(
+    recipe: Recipe,
+    *,
+    workspace: Path,
+    say: Say,
+    progress: Progress | None = None,
+) -> list[Trial]:
+    """Try the candidates of the file's ``tune`` table, the best finished one first; keep them in the file's record."""
+    if "tune" not in recipe.stages or not recipe.requests():
+        raise ConfigError(f"{str(recipe.path)!r} has no [tune] with candidates, or no [train] to try them in")
+    table = dict(recipe.stages["tune"])
+    request = replace(recipe.requests()[0], settings={})
+    trials = tune(
+        workspace, request, **table, progress=progress, on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")
+    )
+    if recipe.record is not None:
+        record.keep_trials(recipe.record, trials)
+    return trials
 
 
 def run(
@@ -145,6 +187,8 @@ def _after(place: Path, recipe: Recipe, names: list[str], say: Say) -> None:
         options = dict(stages["evaluate"])
         for name in options.pop("runs", names):
             result = _call(evaluate_run, place, options, name, command=command).evaluation
+            if recipe.record is not None:
+                record.keep_run(recipe.record, Workspace.opened(place).run(name), result, recipe.published)
             say(f"{name} {result.part}: " + " ".join(f"{k} {v:.4f}" for k, v in result.metrics.items()))
             shared = [k for k in recipe.published if k in result.metrics]
             if shared and result.part == "test":

@@ -6,6 +6,7 @@ phase-1 vectors and the NumPy-only ``model/``. Test interactions are never read 
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,14 @@ class TrainedRun:
     aside: str | None = None
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A run that is not begun: its name and its flat configuration."""
+
+    name: str
+    config: Mapping[str, Any]
+
+
 def train(workspace: Path, request: TrainRequest, *, progress: Progress | None = None) -> TrainedRun:
     """Train one run, or continue it, or find it done."""
     place = Workspace.opened(workspace)
@@ -90,6 +99,12 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
         facts.update(plan.execute(place, work, progress))
         aside = _keep_aside(folder, plan.config)
     return TrainedRun(plan.name, folder, facts, skipped=False, aside=aside)
+
+
+def planned(workspace: Path, request: TrainRequest) -> Planned:
+    """The name and the whole configuration that a request comes to, without training it."""
+    plan = _baseline_plan(request) if request.baseline else _plan(Workspace.opened(workspace), request)
+    return Planned(plan.name, plan.config)
 
 
 def _keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:
@@ -190,9 +205,11 @@ class _Plan:
         trained = self._train(place, split, tags, work, progress)
         _write_run(work, trained, split)
         titles = tuple(title or None for title in load_catalog(place.folder).take(split.items).frame["title"])
-        model = ScoreModel.of_points(split, users=trained.users, items=trained.items, titles=titles, tags=shown)
+        model = ScoreModel.of_points(
+            split, users=trained.users, items=trained.items, geometry=trained.geometry, titles=titles, tags=shown
+        )
         model.save(work / "model")
-        return {**_facts(trained), "tags": self.tags, "semantics": self.semantics}
+        return {**_facts(trained), "tags": self.tags, "semantics": self.semantics, "peak_memory_mb": _peak_mb()}
 
     def _train(
         self, place: Workspace, split: Split, tags: TagGraph | None, work: Path, progress: Progress | None
@@ -287,6 +304,13 @@ def _write_run(work: Path, trained: Trained, split: Split) -> None:
         report.write(work / f"history-{phase.replace(' ', '')}.parquet")
     if trained.phase1 is not None:
         trained.phase1.save(work / "phase1.npz", users=split.users, items=split.items)
+
+
+def _peak_mb() -> int:
+    """Most memory this process has held so far, and on a GPU the most that torch has."""
+    if torch.cuda.is_available() and (held := torch.cuda.max_memory_allocated()):
+        return held >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _facts(trained: Trained) -> dict[str, Any]:

@@ -115,8 +115,9 @@ class Framework(nn.Module):
         """Recall and NDCG at 10 and 20 on the validation pairs, training items masked; also the saturated share."""
         encoded = self.encode()
         users, items = encoded.points[: self.world.users], encoded.points[self.world.users :]
-        top = ranking.topk(users, items, min(max(CUTOFFS), len(items)), seen=self._seen).cpu().numpy()
-        return {**held_out_metrics(top, self.world), "saturated": float(encoded.saturated)}
+        queries, k = self.backbone.manifold.queries(users), min(max(CUTOFFS), len(items))
+        top = ranking.topk(queries, items, k, seen=self._seen).cpu().numpy()
+        return {**held_out_metrics(top, self.world), "saturated": float(self.backbone.saturated(encoded))}
 
 
 class Base(Framework):

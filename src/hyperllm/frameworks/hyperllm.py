@@ -24,7 +24,6 @@ from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
 from hyperllm.frameworks.whitening import Whitening
 from hyperllm.frameworks.world import World
 from hyperllm.graph import Graph, Triplets
-from hyperllm.losses.contrastive import contrastive
 from hyperllm.training.compat import CompatSampler, half_of_nonzeros
 from hyperllm.training.sampling import PositivePairs, TripletSampler, join
 from hyperllm.training.streams import Streams
@@ -142,7 +141,8 @@ class Integration(Framework):
                 views = encoded.points[users:], other.points[tags:]
             else:
                 views = encoded.points.index_select(0, users + drawn), other.points.index_select(0, tags + drawn)
-            value = contrastive(*views, temperature=self.hyper.contrast_temperature, population=self.world.items)
+            temperature, population = self.hyper.contrast_temperature, self.world.items
+            value = self.backbone.contrast(*views, temperature=temperature, population=population)
             terms["contrast"] = self.hyper.contrast_weight * value
         return terms
 

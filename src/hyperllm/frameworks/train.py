@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from hyperllm.frameworks.config import BaseConfig, HyperLLMConfig
 from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.world import World
+from hyperllm.geometry.manifold import Euclidean
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import Epoch, FitReport
@@ -49,9 +50,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """Final points of users (u, d+1) and items (i, d+1), what each phase did, and the weights to keep.
+    """Final vectors of users and items, what each phase did, and the weights to keep.
 
-    ``phase1`` are the vectors phase 2 started from, None without them.
+    With ``geometry`` ``lorentz`` vectors are points of the unit hyperboloid, (u, d+1) and (i, d+1); with ``inner``,
+    (u, d) and (i, d), they rank by inner product. ``phase1`` are the vectors phase 2 started from, None without them.
     """
 
     users: Matrix
@@ -59,6 +61,7 @@ class Trained:
     reports: dict[str, FitReport]
     weights: dict[str, Tensor] = field(repr=False)
     phase1: Phase1Vectors | None = None
+    geometry: Literal["lorentz", "inner"] = "lorentz"
 
 
 def train_base(
@@ -154,8 +157,9 @@ class _Run:
         x = both if with_time else phase1.start()
         with torch.no_grad():
             backbone = self.backbone.reconfigured(time_coordinate=with_time)
-            points = backbone(x.to(world.device), world.graph).points.cpu().numpy()
-        return Trained(points[: world.users], points[world.users :], {}, {}, phase1)
+            points = backbone(x.to(world.device), world.graph).points
+        vectors, geometry = served(backbone, points)
+        return Trained(vectors[: world.users], vectors[world.users :], {}, {}, phase1, geometry)
 
     def _fit(self, phase: str, framework: Framework, limits: FitConfig, extra: Mapping[str, Any]) -> FitReport:
         identity = {
@@ -185,9 +189,18 @@ def phase1_vectors(extraction: SemanticExtraction) -> Phase1Vectors:
 
 def _trained(framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None) -> Trained:
     framework.eval()
-    users, items = framework.points()
+    vectors, geometry = served(framework.backbone, framework.encode().points)
+    users = framework.world.users
     weights = {name: value.detach().cpu() for name, value in framework.state_dict().items()}
-    return Trained(users.cpu().numpy(), items.cpu().numpy(), reports, weights, phase1)
+    return Trained(vectors[:users], vectors[users:], reports, weights, phase1, geometry)
+
+
+def served(backbone: Backbone, points: Tensor) -> tuple[Matrix, Literal["lorentz", "inner"]]:
+    """Points as `Trained` holds them: the hyperboloid of curvature −c is √c times smaller than the unit one."""
+    manifold = backbone.manifold
+    if isinstance(manifold, Euclidean):
+        return points.cpu().numpy(), "inner"
+    return (manifold.c**0.5 * points).cpu().numpy(), "lorentz"
 
 
 def _fingerprint(start: Tensor | None) -> str | None:

@@ -1,6 +1,6 @@
 """A manifold object carries its curvature and delegates to the pure functions.
 
-Knows how an optimiser moves a point. Does not know what the points mean.
+Knows how an optimiser moves a point, and which product ranks points. Does not know what the points mean.
 """
 
 from __future__ import annotations
@@ -105,6 +105,10 @@ class Lorentz(_Curved):
         """⟨u,v⟩ of tangent vectors at x."""
         return lorentz.inner(u, v)
 
+    def queries(self, x: Tensor) -> Tensor:
+        """Left factors (…, d+1): their products with other points fall with the distance."""
+        return lorentz.flip(x)
+
 
 @dataclass(frozen=True)
 class Poincare(_Curved):
@@ -118,6 +122,19 @@ class Poincare(_Curved):
         """λ_x²·u·v of tangent vectors at x."""
         factor = 2 / (1 - self.c * x.square().sum(-1))
         return factor.square() * (u * v).sum(-1)
+
+
+@dataclass(frozen=True)
+class Euclidean:
+    """Flat space; a point (…, d) is its own tangent vector, and points rank by their inner product."""
+
+    def logmap0(self, x: Tensor) -> Tensor:
+        """The point itself."""
+        return x
+
+    def queries(self, x: Tensor) -> Tensor:
+        """The point itself."""
+        return x
 
 
 class ManifoldParameter(nn.Parameter):

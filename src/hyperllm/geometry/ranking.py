@@ -1,7 +1,8 @@
-"""Ranking by hyperbolic distance as one matrix product, in torch.
+"""Ranking as one matrix product, in torch.
 
-d grows with −⟨u,i⟩, so the nearest points have the largest ⟨u,i⟩: maximum inner product once the time coordinate of one
-side changes sign. Used while training; after export the NumPy twin in ``serving.model`` ranks the same.
+Hyperbolic distance grows with −⟨u,i⟩, so the nearest points have the largest ⟨u,i⟩: maximum inner product once the time
+coordinate of one side changes sign, which a manifold's ``queries`` do. Used while training; after export the NumPy twin
+in ``serving.model`` ranks the same.
 """
 
 from __future__ import annotations
@@ -11,28 +12,25 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hyperllm.geometry import lorentz
-
 BLOCK, GPU_BLOCK = 1 << 20, 1 << 26  # scores at a time: what a core's cache holds, what fills a GPU
 
 
 @torch.no_grad()
-def topk(users: Tensor, items: Tensor, k: int, *, seen: tuple[Tensor, Tensor]) -> Tensor:
-    """Rows of the k nearest items (u, k) for every user point (u, d+1); seen pairs never appear unless nothing is left.
+def topk(queries: Tensor, items: Tensor, k: int, *, seen: tuple[Tensor, Tensor]) -> Tensor:
+    """Rows of the k items (u, k) with the largest products for every query (u, d); seen pairs come after all others.
 
     ``seen`` = (indptr (u+1,), indices) of the training pairs in CSR form.
     """
-    found = [rows for _, rows in _blocks(users, items, k, seen)]
+    found = [rows for _, rows in _blocks(queries, items, k, seen)]
     return torch.cat(found) if found else torch.empty(0, k, dtype=torch.long)
 
 
-def _blocks(users: Tensor, items: Tensor, k: int, seen: tuple[Tensor, Tensor]) -> Iterator[tuple[int, Tensor]]:
+def _blocks(queries: Tensor, items: Tensor, k: int, seen: tuple[Tensor, Tensor]) -> Iterator[tuple[int, Tensor]]:
     indptr, indices = seen
     columns = items.T.contiguous()
-    queries = lorentz.flip(users)
     size = max(1, (GPU_BLOCK if items.is_cuda else BLOCK) // max(1, len(items)))
-    for start in range(0, len(users), size):
-        stop = min(len(users), start + size)
+    for start in range(0, len(queries), size):
+        stop = min(len(queries), start + size)
         scores = queries[start:stop] @ columns
         counts = indptr[start + 1 : stop + 1] - indptr[start:stop]
         rows = torch.repeat_interleave(torch.arange(stop - start, device=scores.device), counts)

@@ -1,7 +1,8 @@
 """The contrastive term that aligns the two views of every item (Eq. 16).
 
 `contrastive` computes value and both gradients in one row-blocked pass: memory is O(block × items), never items².
-`contrastive_plain` is its readable twin and test oracle. Knows points only. Shapes: s items, d dims.
+`contrastive_plain` is its readable twin and test oracle, `contrastive_flat` the same term in Euclidean space. Knows
+points only. Shapes: s items, d dims.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from hyperllm.errors import ConfigError, MisalignedArrays
 from hyperllm.geometry import lorentz
@@ -48,11 +50,36 @@ def contrastive(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, pop
     leaves a bias of order 1/s; a sample of everything is exact. Raises `MisalignedArrays` on views of unequal size and
     `ConfigError` on a population smaller than the sample.
     """
+    _check(a, b, population)
+    return _Contrastive.apply(a, b, temperature, c, population)  # type: ignore[no-any-return]
+
+
+def contrastive_flat(a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
+    """Eq. 16 with the Euclidean distances of vectors ``a``, ``b`` (s, d), in blocks of rows that are made twice."""
+    _check(a, b, population)
+    crowd, rows = _scales(len(a), population)
+    height = max(1, HELD_PAIRS // max(1, len(a)))
+    parts = [
+        checkpoint(_flat_rows, a[start : start + height], b, start, temperature, math.log(crowd), use_reentrant=False)
+        for start in range(0, len(a), height)
+    ]
+    return rows * torch.stack(parts).sum() if parts else a.sum()
+
+
+def _flat_rows(a: Tensor, b: Tensor, start: int, temperature: float, crowd: float) -> Tensor:
+    squares = a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)
+    logits = -squares.clamp_min(0.0) / temperature
+    own = logits.diagonal(start)
+    mine = torch.zeros_like(logits, dtype=torch.bool)
+    mine.diagonal(start).fill_(True)
+    return (torch.logsumexp(torch.where(mine, logits, logits + crowd), dim=1) - own).sum()
+
+
+def _check(a: Tensor, b: Tensor, population: int | None) -> None:
     if a.shape != b.shape:
         raise MisalignedArrays(f"the two views have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected equal ones")
     if population is not None and population < len(a):
         raise ConfigError(f"{len(a):,} items cannot be a sample of {population:,}")
-    return _Contrastive.apply(a, b, temperature, c, population)  # type: ignore[no-any-return]
 
 
 def _scales(size: int, population: int | None) -> tuple[float, float]:

@@ -80,16 +80,17 @@ class ScoreModel:
         *,
         users: Floats,
         items: Floats,
+        geometry: Geometry = "lorentz",
         titles: tuple[str | None, ...] | None = None,
         tags: TagGraph | None = None,
     ) -> ScoreModel:
-        """The model of points on the hyperboloid, users (U, d+1) and items (I, d+1); training pairs count as seen."""
+        """The model of trained vectors, users (U, d) and items (I, d); training pairs count as seen."""
         return cls(
             users=split.users,
             items=split.items,
             user_vectors=users,
             item_vectors=items,
-            geometry="lorentz",
+            geometry=geometry,
             seen=split.train.matrix(len(split.users), len(split.items)),
             titles=titles or (None,) * len(split.items),
             tags=tags,

@@ -21,6 +21,7 @@ from hyperllm.data.split import Split
 from hyperllm.evaluation.evaluate import evaluate
 from hyperllm.frameworks import BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
 from hyperllm.geometry import lorentz, ranking
+from hyperllm.geometry.manifold import Lorentz
 from hyperllm.graph import Graph, Triplets
 from hyperllm.serving.model import ScoreModel
 from hyperllm.testing.memory import largest_tensor
@@ -39,8 +40,8 @@ WIDEST = 3.0
 class BackboneContract:
     """Inherit, name the ``backbone`` and its float64 ``reference``; every test is then yours.
 
-    ``reference(x (n, d), operator (n, n) dense Â, config) -> points (n, d+1)`` says in NumPy what the encoder computes
-    when it does not train. ``settings`` are those of the short training on the planted tree.
+    ``reference(x (n, d), operator (n, n) dense Â, config) -> points`` says in NumPy what the encoder computes when it
+    does not train. ``settings`` are those of the short training on the planted tree.
     """
 
     backbone: ClassVar[type[Backbone]]
@@ -59,6 +60,8 @@ class BackboneContract:
         "epochs": 20,
         "average": 0.5,
     }
+    lengths: ClassVar[tuple[str, ...]] = ("radius",)
+    """Settings that are lengths of the backbone's space."""
     found: ClassVar[float] = 0.9
     """Recall@10 that counts as having found the planted tree; two dimensions untrained reach 0.2, with texts 0.86."""
 
@@ -71,16 +74,14 @@ class BackboneContract:
         """The longest radius points are asked for."""
         return self.build().config.radius or WIDEST
 
-    def test_points_lie_on_the_hyperboloid_within_the_clamp(self) -> None:
+    def test_points_lie_on_the_manifold_within_the_clamp(self) -> None:
         """For inputs from nothing to far beyond the clamp."""
         graph, backbone = small_graph(), self.build()
         for scale in (0.0, *RADII, 10.0 if backbone.config.radius else 1.0):
             points = backbone(features(graph, scale * self.clamp), graph).points.double()
-            assert points.shape == (graph.nodes, DIM + 1)
-            off = (lorentz.inner(points, points) + 1).abs()
-            assert (off <= 1e-5 * points[:, 0].square()).all(), f"off the manifold at input radius {scale}"
+            assert on_manifold(backbone, points, graph.nodes), f"off the manifold at input radius {scale}"
             if backbone.config.radius is not None:
-                assert (lorentz.logmap0(points).norm(dim=1) <= backbone.config.radius * (1 + 1e-4)).all()
+                assert (backbone.manifold.logmap0(points).norm(dim=1) <= backbone.config.radius * (1 + 1e-4)).all()
 
     @pytest.mark.parametrize("share", [0.0, *RADII])
     @pytest.mark.parametrize("train", [False, True])
@@ -125,6 +126,20 @@ class BackboneContract:
             found = backbone(x, graph).points.double().numpy()
             np.testing.assert_allclose(found, expected, atol=2e-5, rtol=2e-5)
 
+    def test_curvature_is_a_change_of_scale(self) -> None:
+        """In a space of curvature −c all lengths are those of the unit space divided by √c: h_c(x) = h₁(√c·x)/√c."""
+        if not isinstance(self.build().manifold, Lorentz):
+            pytest.skip("flat space has no curvature")
+        graph, c = small_graph(), 0.25
+        bent = self.build().reconfigured(curvature=c)
+        lengths = {name: getattr(bent.config, name) for name in self.lengths}
+        unit = self.build().reconfigured(**{k: None if v is None else c**0.5 * v for k, v in lengths.items()})
+        x, drawn = features(graph, 2.0), triplets(graph)
+        found, expected = bent(x, graph), unit(c**0.5 * x, graph)
+        torch.testing.assert_close(c**0.5 * found.points, expected.points, atol=1e-5, rtol=1e-5)
+        terms = (bent.losses(found, drawn, margin=1.0), unit.losses(expected, drawn, margin=c))
+        torch.testing.assert_close(c * terms[0]["rank"], terms[1]["rank"], atol=1e-5, rtol=1e-5)
+
     def test_losses_are_named_finite_scalars_that_grow_with_the_margin(self) -> None:
         """For one negative and for several."""
         graph, backbone = small_graph(), self.build()
@@ -140,8 +155,8 @@ class BackboneContract:
     def test_isolated_nodes_and_edgeless_graphs_are_encoded(self) -> None:
         """A node without neighbours is still a point."""
         graph = Graph.of(LEFT, RIGHT, np.empty((0, 2), dtype=np.int64))
-        points = self.build()(features(graph, 0.5), graph).points
-        torch.testing.assert_close(lorentz.inner(points, points), torch.full((graph.nodes,), -1.0), atol=1e-4, rtol=0)
+        backbone = self.build()
+        assert on_manifold(backbone, backbone(features(graph, 0.5), graph).points, graph.nodes)
 
     def test_no_tensor_is_as_large_as_items_by_items(self) -> None:
         """Memory grows with nodes and edges, never with their squares."""
@@ -155,14 +170,14 @@ class BackboneContract:
         assert largest.numel < side * side
 
     def test_serving_vectors_rank_like_distances(self) -> None:
-        """One inner product a pair gives the order of the geodesic distances."""
-        graph = small_graph()
-        points = self.build()(features(graph, 0.5), graph).points
+        """One product a pair gives the order of the geodesic distances; flat space ranks by the product itself."""
+        graph, backbone = small_graph(), self.build()
+        points = backbone(features(graph, 0.5), graph).points
         users, items = points[:LEFT], points[LEFT:]
         nothing = (torch.zeros(LEFT + 1, dtype=torch.long), torch.empty(0, dtype=torch.long))
-        ranked = ranking.topk(users, items, 5, seen=nothing)
-        distance = torch.stack([lorentz.dist(u.double().expand(RIGHT, -1), items.double()) for u in users])
-        torch.testing.assert_close(distance.gather(1, ranked), distance.sort(dim=1).values[:, :5], atol=1e-3, rtol=0)
+        ranked = ranking.topk(backbone.manifold.queries(users), items, 5, seen=nothing)
+        far = torch.stack([farness(backbone, u.double().expand(RIGHT, -1), items.double()) for u in users])
+        torch.testing.assert_close(far.gather(1, ranked), far.sort(dim=1).values[:, :5], atol=1e-3, rtol=0)
 
     @pytest.mark.parametrize("framework", FRAMEWORKS)
     def test_it_finds_the_planted_tree(self, framework: str) -> None:
@@ -199,10 +214,7 @@ class BackboneContract:
         self, backbone: Backbone, x: Tensor, graph: Graph, *, train: bool = False, margin: float = 1.0, q: int = 1
     ) -> dict[str, Tensor]:
         encoded = backbone(x, graph, train=train, rng=torch.Generator().manual_seed(0) if train else None)
-        rng = torch.Generator().manual_seed(1)
-        anchor = torch.randint(graph.left, (16,), generator=rng)
-        other = graph.left + torch.randint(graph.right, (16, q + 1), generator=rng)
-        return backbone.losses(encoded, Triplets(anchor, other[:, 0], other[:, 1:]), margin=margin)
+        return backbone.losses(encoded, triplets(graph, q), margin=margin)
 
 
 LEFT, RIGHT, DIM = 7, 9, 5
@@ -218,6 +230,30 @@ def small_graph(*, seed: int = 0, left: Any = None, right: Any = None) -> Graph:
     return Graph.of(LEFT, RIGHT, edges)
 
 
+def triplets(graph: Graph, q: int = 1) -> Triplets:
+    """Sixteen random anchors on the left, positives and ``q`` negatives on the right."""
+    rng = torch.Generator().manual_seed(1)
+    anchor = torch.randint(graph.left, (16,), generator=rng)
+    other = graph.left + torch.randint(graph.right, (16, q + 1), generator=rng)
+    return Triplets(anchor, other[:, 0], other[:, 1:])
+
+
+def on_manifold(backbone: Backbone, points: Tensor, nodes: int) -> bool:
+    """Whether these are ``nodes`` finite points of the backbone's space, to the digits that float32 has."""
+    manifold = backbone.manifold
+    if not isinstance(manifold, Lorentz):
+        return points.shape == (nodes, DIM) and bool(torch.isfinite(points).all())
+    points = manifold.c**0.5 * points.double()
+    off = (lorentz.inner(points, points) + 1).abs()
+    return points.shape == (nodes, DIM + 1) and bool((off <= 1e-5 * points[:, 0].square()).all())
+
+
+def farness(backbone: Backbone, x: Tensor, y: Tensor) -> Tensor:
+    """What grows as y becomes a worse match for x, row by row."""
+    manifold = backbone.manifold
+    return manifold.dist(x, y) if isinstance(manifold, Lorentz) else -(x * y).sum(-1)
+
+
 def features(graph: Graph, radius: float) -> Tensor:
     """Tangent vectors (n, DIM) with radii uniform up to ``radius``."""
     rng = torch.Generator().manual_seed(graph.nodes)
@@ -227,5 +263,5 @@ def features(graph: Graph, radius: float) -> Tensor:
 
 def recall(trained: Trained, split: Split, *, k: int = 10) -> float:
     """Mean recall@k on the test part, through the public evaluation."""
-    model = ScoreModel.of_points(split, users=trained.users, items=trained.items)
+    model = ScoreModel.of_points(split, users=trained.users, items=trained.items, geometry=trained.geometry)
     return evaluate(model, split, k=(k,), metrics=("recall",)).metrics[f"recall@{k}"]

@@ -1,0 +1,158 @@
+"""Candidates are tried on validation, remembered, and recorded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperllm.data.prepare import prepare
+from hyperllm.data.sources.table import read_table
+from hyperllm.errors import ConfigError
+from hyperllm.experiments import record
+from hyperllm.experiments.recipe import Recipe, run, search
+from hyperllm.experiments.train import TrainRequest, train
+from hyperllm.experiments.tune import MOST, Trial, tune
+from hyperllm.training.report import Epoch, FitReport
+
+SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam"}
+REQUEST = TrainRequest(framework="base", settings=SHORT)
+CANDIDATES = [{"learning_rate": 0.001}, {"learning_rate": 0.03}, {"learning_rate": 0.01}]
+
+
+@dataclass
+class Watcher:
+    """Counts epochs, and stops after some."""
+
+    stop_after: int | None = None
+    seen: list[tuple[str, int]] = field(default_factory=list)
+
+    def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
+        """Nothing."""
+
+    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
+        self.seen.append((phase, epoch.number))
+        if len(self.seen) == self.stop_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def shop(raw: Path, tmp_path: Path) -> Path:
+    prepare(tmp_path / "shop", read_table(raw / "clicks.csv", raw / "items.csv"), source="table")
+    return tmp_path / "shop"
+
+
+def comparable(trials: list[Trial]) -> list[tuple[Any, ...]]:
+    return [(t.settings, t.score, t.best_epoch, t.epochs, t.ended) for t in trials]
+
+
+def test_the_best_goes_on_and_the_rest_is_pruned(shop: Path) -> None:
+    watcher = Watcher()
+    trials = tune(shop, REQUEST, CANDIDATES, prune_at=2, progress=watcher)
+    assert [t.ended for t in trials] == ["epochs", "pruned", "pruned"]
+    assert [t.epochs for t in trials] == [4, 2, 2]
+    assert trials[1].score >= trials[2].score
+    assert len(watcher.seen) <= 3 * 2 + 4
+    assert not (shop / "evaluations.jsonl").exists(), "the test part was looked at"
+
+
+def test_a_kept_trial_is_the_run_that_training_gives(shop: Path) -> None:
+    best = tune(shop, REQUEST, CANDIDATES, prune_at=2)[0]
+    plain = train(shop, TrainRequest(framework="base", settings={**SHORT, **best.settings}))
+    metrics = plain.facts["phases"]["base"]["valid"]
+    assert best.score == sum(metrics[name] for name in record.METRICS)
+    assert plain.skipped, "the best trial is not the run of its settings"
+    assert [folder.name for folder in (shop / "runs").iterdir()] == ["base"], "trials are left"
+
+
+def test_what_is_finished_is_not_tried_again(shop: Path) -> None:
+    first = tune(shop, REQUEST, CANDIDATES, prune_at=2)
+    watcher = Watcher()
+    assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2, progress=watcher)) == comparable(first)
+    assert not watcher.seen
+
+
+def test_an_interrupted_search_ends_as_an_uninterrupted_one(shop: Path, raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tune(shop, REQUEST, CANDIDATES, prune_at=2, progress=Watcher(stop_after=3))
+    found = tune(shop, REQUEST, CANDIDATES, prune_at=2)
+    prepare(tmp_path / "other", read_table(raw / "clicks.csv", raw / "items.csv"), source="table")
+    assert comparable(found) == comparable(tune(tmp_path / "other", REQUEST, CANDIDATES, prune_at=2))
+
+
+def test_a_candidate_that_diverges_is_out_of_the_race(shop: Path) -> None:
+    trials = tune(shop, REQUEST, [{"margin": 1e300}, {"learning_rate": 0.03}], prune_at=2)
+    assert [t.ended for t in trials] == ["epochs", "diverged"]
+
+
+@pytest.mark.parametrize("candidates", [[], [{"margin": float(n)} for n in range(MOST + 1)]])
+def test_a_search_is_neither_empty_nor_larger_than_the_budget(shop: Path, candidates: list[dict[str, float]]) -> None:
+    with pytest.raises(ConfigError, match=f"1 to {MOST} candidates"):
+        tune(shop, REQUEST, candidates)
+
+
+def test_a_wrong_candidate_is_refused_before_any_is_trained(shop: Path) -> None:
+    watcher = Watcher()
+    with pytest.raises(ConfigError, match="learning_rat"):
+        tune(shop, REQUEST, [{"learning_rate": 0.1}, {"learning_rat": 0.1}], progress=watcher)
+    assert not watcher.seen
+
+
+def test_a_file_names_candidates_and_its_record_keeps_what_came_out(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cell.toml"
+    file.write_text("""
+record = "results/cell.json"
+[tune]
+prune_at = 1
+candidates = [{ dim = 4, epochs = 2 }, { dim = 6, epochs = 2 }]
+[train]
+framework = "base"
+run = "cell"
+seeds = [3, 4]
+set = { dim = 6, epochs = 2 }
+[evaluate]
+[published]
+"recall@20" = 0.1
+""")
+    recipe = Recipe.read(file)
+    trials = search(recipe, workspace=shop, say=lambda _: None)
+    run(recipe, workspace=shop, say=lambda _: None)
+    kept = json.loads((tmp_path / "results" / "cell.json").read_text())
+    assert [t["settings"] for t in kept["trials"]] == [dict(t.settings) for t in trials]
+    assert [(r["run"], r["seed"]) for r in kept["runs"]] == [("cell-3", 3), ("cell-4", 4)]
+    assert all(r["peak_memory_mb"] > 0 and r["part"] == "test" for r in kept["runs"])
+    run(recipe, workspace=shop, say=lambda _: None)
+    assert json.loads((tmp_path / "results" / "cell.json").read_text()) == kept
+    ((name, seeds, *cells),) = record.rows(tmp_path / "results")
+    assert (name, seeds) == ("cell", "2")
+    assert " ± " in cells[0]
+    assert len(record.HEADS) == 2 + len(cells)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[train]\nframework = "base"', r"has no \[tune\]"),
+        ("[tune]\ncandidates = [{}]", r"no \[train\] to try them in"),
+        ("[tune]\ncandidates = [3]", "list of tables"),
+        ("[tune]\ncandidats = [{}]", "Did you mean 'candidates'"),
+        ('[train]\nseeds = [1]\nframework = "base"', "beside run"),
+        ('record = 3\n[train]\nframework = "base"', "record is the name of a file"),
+    ],
+)
+def test_a_file_that_cannot_be_searched_says_why(shop: Path, tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        search(Recipe.read(file), workspace=shop, say=lambda _: None)
+
+
+def test_a_record_that_is_none_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "cell.json"
+    path.write_text("[1]")
+    with pytest.raises(ConfigError, match="not the record"):
+        record.keep_trials(path, [])
+    assert path.read_text() == "[1]"
