@@ -8,6 +8,8 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +20,7 @@ import pytest
 import typer
 
 import hyperllm
-from hyperllm.backbones.base import BackboneConfig
+from hyperllm.backbones import BACKBONES, BackboneConfig
 from hyperllm.cli.app import app
 from hyperllm.config import build, document
 from hyperllm.data.sources.columns import USUAL, plain
@@ -93,6 +95,27 @@ def workspace(shop: tuple[pl.DataFrame, pl.DataFrame], tmp_path_factory: pytest.
 def small_fit(clicks: Any, items: Any, **options: Any) -> Recommender:
     """`hyperllm.fit`, made quick: no download, few epochs."""
     return quick.fit(clicks, items, **{"encoder": "hash", "settings": SMALL, "core": 2, **options})
+
+
+def test_the_guide_to_a_new_backbone_leads_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its class and its test, written as it says, pass the whole contract but the slow rows."""
+    guide = FENCE.finditer(TEXTS["docs/adding_a_backbone.md"])
+    code = [found["code"] for found in guide if found["language"] == "python"]
+    (written,) = (text for text in code if "class PageRank(" in text)
+    (tested,) = (text for text in code if "class TestPageRank(" in text)
+    (tmp_path / "pagerank.py").write_text(written)
+    (tmp_path / "pagerank_suite.py").write_text("from pagerank import PageRank, PageRankConfig\n" + tested)
+    monkeypatch.syspath_prepend(tmp_path)
+    suite = import_module("pagerank_suite").TestPageRank()
+    ran = 0
+    for name in dir(suite):
+        method = getattr(suite, name)
+        if name.startswith("test_") and len(signature(method).parameters) == 0:
+            method()
+            ran += 1
+    assert ran >= 9
+    for framework in ("base", "full"):
+        suite.test_it_finds_the_planted_tree(framework)
 
 
 @pytest.mark.parametrize("code", runnable())
@@ -239,6 +262,16 @@ def shown(value: Any) -> str:
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_are_told_with_the_settings_of_their_own(name: str) -> None:
+    page, config = TEXTS["docs/backbones.md"], BACKBONES[name].config_class
+    assert any(row[0] == f"`{name}`" for row in rows_after(page, "is one file.\n")), f"docs/backbones.md lacks {name!r}"
+    shared, own = document(BackboneConfig()), document(config())
+    wanted = {key: shown(value) for key, value in own.items() if key not in shared or shared[key] != value}
+    told = {r[0].strip("`"): r[2] for r in rows_after(page, f"<!-- settings: {config.__name__} -->")} if wanted else {}
+    assert told == wanted
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor, nn
 
-from hyperllm.backbones import HGCF
+from hyperllm.backbones import HGCF, BackboneConfig
 from hyperllm.frameworks import Base, BaseConfig, Framework, HyperLLMConfig, Integration, SemanticExtraction
 from hyperllm.frameworks.world import World
+from hyperllm.graph import Graph
 from hyperllm.testing.framework import FrameworkContract
+from hyperllm.testing.worlds import tree_world
 
 SMALL = {"dim": 6, "batch_size": 200, "learning_rate": 0.01, "margin": 1.0}
 
@@ -37,6 +40,51 @@ class TestBaseWithAdamOnTheManifold(FrameworkContract):
 
     def build(self, world: World, *, seed: int) -> Framework:
         return Base(world, HGCF(), self.base, seed=seed)
+
+
+class Weighted(HGCF):
+    """HGCF whose layers have weights of their own, e to the power of what is learned."""
+
+    def __init__(self, config: BackboneConfig | None = None) -> None:
+        super().__init__(config)
+        self.logits = nn.Parameter(torch.full((self.config.layers,), torch.nan))
+
+    def start(self, rng: torch.Generator) -> None:
+        with torch.no_grad():
+            self.logits.uniform_(-0.1, 0.1, generator=rng)
+
+    def combine(self, x: Tensor, graph: Graph) -> Tensor:
+        total = torch.zeros_like(x)
+        for weight in self.logits.exp():
+            x = graph @ x
+            total = total + weight * x
+        return total
+
+
+class TestBaseWithWeights(FrameworkContract):
+    base = TestBase.base
+
+    def build(self, world: World, *, seed: int) -> Framework:
+        return Base(world, Weighted(), self.base, seed=seed)
+
+
+class TestIntegrationWithWeights(FrameworkContract):
+    def build(self, world: World, *, seed: int) -> Framework:
+        return Integration(world, Weighted(), hyper(variant="structural"), seed=seed)
+
+
+class TestSemanticExtractionLeavesWeights(FrameworkContract):
+    def build(self, world: World, *, seed: int) -> Framework:
+        return SemanticExtraction(world, Weighted(), hyper(), seed=seed)
+
+
+def test_own_weights_begin_with_the_seed_and_are_not_shared_between_trainings() -> None:
+    world, backbone = World.of(tree_world().split), Weighted()
+    first, again, other = (Base(world, backbone, TestBase.base, seed=seed) for seed in (0, 0, 1))
+    weights = [dict(f.named_parameters())["backbone.logits"] for f in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert backbone.logits.isnan().all()
 
 
 class TestBaseCompat(FrameworkContract):

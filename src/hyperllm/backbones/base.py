@@ -1,7 +1,8 @@
 """The contract of a backbone.
 
-A backbone turns tangent vectors and a graph into points, and points and triplets into named losses. It never owns node
-tables, a graph, a margin or a data set. Shapes: n nodes, d intrinsic dims, b triplets, q negatives.
+A backbone turns tangent vectors and a graph into points, and points and triplets into named losses. It may have weights
+of its own; it never owns node tables, a graph, a margin or a data set. Shapes: n nodes, d intrinsic dims, b
+triplets, q negatives.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ class Backbone(nn.Module):
     def reconfigured(self, **changes: object) -> Self:
         """A fresh backbone of the same kind with other settings."""
         return type(self)(replace(self.config, **changes))  # type: ignore[arg-type]
+
+    def start(self, rng: torch.Generator) -> None:
+        """Draw the backbone's own weights, where it has some; every training begins with this."""
 
     def combine(self, x: Tensor, graph: Graph) -> Tensor:
         """Input tangent vectors (n, d) to output tangent vectors (n, d)."""

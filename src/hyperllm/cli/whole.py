@@ -47,7 +47,7 @@ def tune(
 
     recipe = Recipe.read(file)
     with show.Bar("tuning") as bar:
-        trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar))
+        trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar), count=bar)
     rows = [
         (f"{t.score:.4f}", str(t.best_epoch), str(t.epochs), t.ended, f"{t.elapsed_s:.0f}", _settings(t.settings))
         for t in trials

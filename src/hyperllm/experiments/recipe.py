@@ -136,10 +136,15 @@ def search(
     workspace: Path,
     say: Say,
     progress: Progress | None = None,
+    count: Count | None = None,
 ) -> list[Trial]:
-    """Try the candidates of the file's ``tune`` table, the best finished one first; keep them in the file's record."""
+    """Try the candidates of the file's ``tune`` table, after the stages before it; the best finished one comes first.
+
+    What was tried is kept in the file's record.
+    """
     if "tune" not in recipe.stages or not recipe.requests():
         raise ConfigError(f"{str(recipe.path)!r} has no [tune] with candidates, or no [train] to try them in")
+    _before(workspace, recipe, say, count)
     table = dict(recipe.stages["tune"])
     request = replace(recipe.requests()[0], settings={})
     trials = tune(
@@ -162,6 +167,16 @@ def run(
     place = workspace or recipe.workspace
     if place is None:
         raise ConfigError(f'{str(recipe.path)!r} names no workspace; add workspace = "DIR", or give --workspace DIR')
+    _before(place, recipe, say, count)
+    names: list[str] = []
+    for request in recipe.requests():
+        done = train(place, request, progress=progress)
+        say(f"{done.name}: {'found done' if done.skipped else 'trained'} -> {done.folder}")
+        names.append(done.name)
+    _after(place, recipe, names, say)
+
+
+def _before(place: Path, recipe: Recipe, say: Say, count: Count | None) -> None:
     stages = recipe.stages
     if "prepare" in stages:
         say(_prepare(place, stages["prepare"], recipe.path.parent).text())
@@ -173,12 +188,6 @@ def run(
             raise ProviderUnavailable(f"the extraction is unfinished, so no later stage was begun: {why}")
     if "embed" in stages:
         say(_call(embed, place, embed_options(stages["embed"]), progress=count).text())
-    names: list[str] = []
-    for request in recipe.requests():
-        done = train(place, request, progress=progress)
-        say(f"{done.name}: {'found done' if done.skipped else 'trained'} -> {done.folder}")
-        names.append(done.name)
-    _after(place, recipe, names, say)
 
 
 def _after(place: Path, recipe: Recipe, names: list[str], say: Say) -> None:

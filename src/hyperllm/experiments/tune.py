@@ -163,4 +163,3 @@ class _Book:
             stream.write(json.dumps(asdict(trial)) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,9 @@ class Framework(nn.Module):
 
     def __init__(self, world: World, backbone: Backbone, config: BaseConfig, *, seed: int = 0) -> None:
         super().__init__()
-        self.world, self.backbone, self.config = world, backbone, config
+        self.world, self.backbone, self.config = world, deepcopy(backbone), config
         self.streams = Streams(seed)
+        self.backbone.start(self.streams.torch("backbone"))
         self.margin: float = config.margin
         self.optimizers: Sequence[Optimizer] = ()
         self._seen = world.seen()
@@ -128,7 +130,7 @@ class Base(Framework):
         generator = self.streams.torch("init")
         start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
         self.nodes = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
-        self.optimizers = [table_optimizer([self.nodes.weight], config)]
+        self.optimizers = [table_optimizer([self.nodes.weight], config), *backbone_optimizers(self.backbone, config)]
 
     def features(self) -> Tensor:
         """The table."""
@@ -159,6 +161,12 @@ def table_optimizer(parameters: Sequence[nn.Parameter], config: BaseConfig) -> O
     return torch.optim.SGD(
         parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )
+
+
+def backbone_optimizers(backbone: Backbone, config: BaseConfig) -> list[Optimizer]:
+    """Adam at the tables' step size over the backbone's own weights; none where it has none."""
+    weights = list(backbone.parameters())
+    return [torch.optim.Adam(weights, lr=config.learning_rate)] if weights else []
 
 
 def held_out_metrics(top: np.ndarray, world: World) -> dict[str, float]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hyperllm.backbones.base import Backbone, Encoded
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import DataError
-from hyperllm.frameworks.base import Batch, Framework, epoch_of, table_optimizer
+from hyperllm.frameworks.base import Batch, Framework, backbone_optimizers, epoch_of, table_optimizer
 from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.experts import MixtureOfExperts
 from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
@@ -59,11 +59,12 @@ def expert_optimizer(parameters: Sequence[nn.Parameter], config: HyperLLMConfig)
 
 
 class SemanticExtraction(Framework):
-    """Phase 1: only the experts train (Eqs. 8–11)."""
+    """Phase 1: only the experts train (Eqs. 8–11); a backbone's own weights stay as they are drawn."""
 
     def __init__(self, world: World, backbone: Backbone, config: HyperLLMConfig, *, seed: int = 0) -> None:
         super().__init__(world, backbone, config, seed=seed)
         self.margin = config.meta_margin  # m₁
+        self.backbone.requires_grad_(False)
         dim = config.dim + int(config.compat)  # compat keeps the time coordinate as column 0
         self.nodes = expert_inputs(world, config, self.streams, dim=dim, trainable=False)
         self.optimizers = [expert_optimizer(list(self.nodes.experts.parameters()), config)]
@@ -91,23 +92,24 @@ class Integration(Framework):
     ) -> None:
         super().__init__(world, backbone, config, seed=seed)
         self.hyper = config
-        self.nodes, dim, self.optimizers = self._inputs(start)
+        self.nodes, dim, optimizer = self._inputs(start)
+        self.optimizers = [optimizer, *backbone_optimizers(self.backbone, config)]
         self.tags: TagBranch | None = None
         if config.uses_tags:
             self.tags = TagBranch(world, config, self.streams, dim=dim, steps=self.steps)
-            self.optimizers = [*self.optimizers, table_optimizer([self.tags.nodes.weight], config)]
+            self.optimizers.append(table_optimizer([self.tags.nodes.weight], config))
 
-    def _inputs(self, start: Tensor | None) -> tuple[nn.Module, int, list[torch.optim.Optimizer]]:
+    def _inputs(self, start: Tensor | None) -> tuple[nn.Module, int, torch.optim.Optimizer]:
         config, world = self.hyper, self.world
         if config.variant == "no-meta":
             live = expert_inputs(world, config, self.streams, dim=config.dim, trainable=config.semantics_trainable)
             learned = [p for p in live.parameters() if p.requires_grad]
-            return live, config.dim, [expert_optimizer(learned, config)]
+            return live, config.dim, expert_optimizer(learned, config)
         if start is None:
             generator = self.streams.torch("init")
             start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
         table = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
-        return table, start.shape[1], [table_optimizer([table.weight], config)]
+        return table, start.shape[1], table_optimizer([table.weight], config)
 
     def features(self) -> Tensor:
         """e_u, e_i of Eq. 12."""

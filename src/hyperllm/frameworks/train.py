@@ -32,6 +32,7 @@ from hyperllm.geometry.manifold import Euclidean
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import Epoch, FitReport
+from hyperllm.training.streams import Streams
 
 Matrix = npt.NDArray[np.float32]
 
@@ -157,6 +158,7 @@ class _Run:
         x = both if with_time else phase1.start()
         with torch.no_grad():
             backbone = self.backbone.reconfigured(time_coordinate=with_time)
+            backbone.start(Streams(self.seed).torch("backbone"))
             points = backbone(x.to(world.device), world.graph).points
         vectors, geometry = served(backbone, points)
         return Trained(vectors[: world.users], vectors[world.users :], {}, {}, phase1, geometry)
