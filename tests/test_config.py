@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperllm.backbones import HGCF
-from hyperllm.backbones.base import BackboneConfig
+from hyperllm.backbones import BACKBONES, HGCF, BackboneConfig
 from hyperllm.config import build, document, parse_assignments
 from hyperllm.errors import ConfigError
 from hyperllm.experiments.presets import PRESETS
@@ -131,6 +130,34 @@ def test_what_was_published_does_not_move_with_our_defaults(given: Mapping[str, 
     for framework, wanted in (("base", {**PUBLISHED, "margin": 2.3}), ("hyperllm", PUBLISHED_HYPERLLM)):
         told = document(*build((FRAMEWORKS[framework], BackboneConfig, FitConfig), given[framework]))
         assert {name: told[name] for name in wanted} == wanted, framework
+
+
+@pytest.mark.parametrize(
+    ("backbone", "base", "hyperllm"),
+    [
+        ("hgcf", {"margin": 2.3}, {"margin": 1.6, "tag_margin": 0.9, "experts": 16, "meta_margin": 0.1}),
+        ("hrcf", {"margin": 2.3}, {"margin": 1.6, "tag_margin": 0.4, "experts": 16, "meta_margin": 0.1}),
+        ("hicf", {"margin": 3.8, "negatives": 3}, {"margin": 3.3, "tag_margin": 0.3, "experts": 20, "negatives": 3}),
+        (
+            "hgch",
+            {"margin": 1.0, "learning_rate": 1e-4, "optimizer": "adam", "reduction": "mean_active"},
+            {"margin": 4.6, "tag_margin": 0.2, "experts": 20, "learning_rate": 1e-4, "reduction": "sum"},
+        ),
+        (
+            "hypercl",
+            {"margin": 2.5, "weight_decay": 5e-3},
+            {"margin": 2.3, "tag_margin": 0.02, "experts": 20, "meta_margin": 0.3, "weight_decay": 5e-3},
+        ),
+    ],
+)
+def test_the_papers_preset_knows_what_was_published_for_each_backbone(
+    backbone: str, base: dict[str, Any], hyperllm: dict[str, Any]
+) -> None:
+    for framework, wanted in (("base", base), ("hyperllm", hyperllm)):
+        classes = (FRAMEWORKS[framework], BACKBONES[backbone].config_class, FitConfig)
+        told = document(*build(classes, PRESETS["paper"].chosen(backbone, framework)))
+        assert {name: told[name] for name in wanted} == wanted
+        assert told["layers"] == 3
 
 
 @pytest.mark.parametrize(

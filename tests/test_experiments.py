@@ -1,26 +1,84 @@
-"""Every experiment file can be read, and carries the published numbers it is held against."""
+"""Every experiment file can be read, says what it is held against, and chose what its committed record says was best."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hyperllm.experiments import record
+from hyperllm.experiments.presets import TUNED
 from hyperllm.experiments.recipe import Recipe
+from hyperllm.experiments.train import TrainRequest
+from hyperllm.experiments.tune import MOST
 from hyperllm.training.report import SELECTION
 
-FILES = sorted(Path(__file__).parent.parent.glob("experiments/**/*.toml"))
+ROOT = Path(__file__).parent.parent / "experiments"
+FILES = sorted(ROOT.glob("*/*.toml"))
+RECORDS = sorted(ROOT.glob("results/*/*.json"))
+IN_THE_PAPER = {"hgcf", "hrcf", "hicf", "hgch", "hypercl"}
 
 
-def test_there_are_experiments() -> None:
-    assert FILES
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_experiment_is_legal_and_names_its_target(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYPERLLM_DATA", "/data")
+
+
+def by_name(paths: list[Path]) -> Any:
+    return pytest.mark.parametrize("path", paths, ids=lambda path: f"{path.parent.name}-{path.stem}")
+
+
+def the_request(recipe: Recipe) -> TrainRequest:
+    """What the runs of a file share: they differ in their seeds only."""
+    first, *rest = recipe.requests()
+    assert all(r.settings == first.settings and r.seed != first.seed for r in rest)
+    return first
+
+
+@by_name(FILES)
+def test_an_experiment_is_legal_and_names_its_target(path: Path) -> None:
     recipe = Recipe.read(path)
-    assert len(recipe.requests()) == 1
+    request = the_request(recipe)
     assert "evaluate" in recipe.stages
-    assert set(recipe.published) == set(SELECTION)
-    assert all(0 < value < 1 for value in recipe.published.values())
+    assert recipe.record == path.parent / "../results" / path.parent.name / f"{path.stem}.json"
+    assert request.preset == "plain", "a preset that moves would move the experiment"
+    if request.backbone in IN_THE_PAPER:
+        assert set(recipe.published) == set(SELECTION)
+        assert all(0 < value < 1 for value in recipe.published.values())
+
+
+@by_name(FILES)
+def test_the_chosen_settings_won_the_search(path: Path) -> None:
+    recipe = Recipe.read(path)
+    if "tune" not in recipe.stages:
+        pytest.skip("a file without a search")
+    candidates = recipe.stages["tune"]["candidates"]
+    assert len(candidates) <= MOST
+    chosen = dict(the_request(recipe).settings)
+    assert chosen in candidates
+    assert recipe.record is not None
+    trials = record.read(recipe.record).get("trials", [])
+    assert sorted(map(str, (t["settings"] for t in trials))) == sorted(map(str, candidates))
+    finished = [t for t in trials if t["ended"] not in ("pruned", "diverged")]
+    assert max(finished, key=lambda t: t["score"])["settings"] == chosen
+    assert max(trials, key=lambda t: t["score"])["score"] == max(t["score"] for t in finished)
+
+
+@by_name(RECORDS)
+def test_a_record_belongs_to_its_file(path: Path) -> None:
+    recipe = Recipe.read(ROOT / path.parent.name / f"{path.stem}.toml")
+    kept, request = record.read(path), the_request(recipe)
+    assert {run["seed"] for run in kept["runs"]} == {r.seed for r in recipe.requests()}
+    assert {run["run"] for run in kept["runs"]} == {r.run for r in recipe.requests()}
+    assert all(run["part"] == "test" and run["mask"] == "train" for run in kept["runs"])
+    wanted = {"backbone": request.backbone, "framework": request.framework, **request.settings}
+    assert {key: kept["config"][key] for key in wanted} == {k: None if v == "none" else v for k, v in wanted.items()}
+    assert kept["published"] == recipe.published
+
+
+@pytest.mark.parametrize("backbone", TUNED)
+def test_what_train_does_by_default_is_what_an_experiment_chose(backbone: str) -> None:
+    for framework, settings in TUNED[backbone].items():
+        recipe = Recipe.read(ROOT / "beauty" / f"{backbone}-{framework}.toml")
+        assert the_request(recipe).settings == settings

@@ -115,6 +115,25 @@ def test_data_list_names_the_sets(hyperllm: Command) -> None:
     assert "movielens" in ended.out.lower()
 
 
+def test_tune_prints_a_table_of_trials_the_chosen_one_first(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cell.toml"
+    file.write_text(f"""
+[prepare]
+interactions = "{raw / "clicks.csv"}"
+[tune]
+prune_at = 1
+candidates = [{{ dim = 4, epochs = 2 }}, {{ dim = 2, epochs = 2 }}]
+[train]
+framework = "base"
+""")
+    ended = hyperllm("tune", tmp_path / "w", file)
+    assert ended.code == 0, ended.err
+    told = [line for line in ended.out.splitlines() if "dim=" in line]
+    assert ["epochs" in told[0], "pruned" in told[1]] == [True, True]
+    assert (tmp_path / "w" / "runs" / "base" / "model").is_dir()
+    assert hyperllm("tune", tmp_path / "w", tmp_path / "none.toml").code == 2
+
+
 def test_run_does_all_stages_of_a_file(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
     file = tmp_path / "shop.toml"
     file.write_text(

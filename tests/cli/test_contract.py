@@ -18,7 +18,7 @@ from hyperllm.cli import app as room
 
 COMMANDS = {
     *("prepare", "extract", "embed", "train", "evaluate", "compare", "export", "recommend", "similar"),
-    *("run", "demo", "doctor", "data"),
+    *("run", "tune", "demo", "doctor", "data"),
 }
 
 

@@ -6,15 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Settings = Mapping[str, Mapping[str, Any]]
+"""Settings a framework, since one name may mean different things in two of them."""
+
 
 @dataclass(frozen=True)
 class Preset:
-    """``settings`` are kept a framework, since one name may mean different things in two of them."""
+    """``settings`` hold for every backbone; ``by_backbone`` wins over them."""
 
     backbone: str = "hgcf"
     framework: str = "hyperllm"
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
+    by_backbone: Mapping[str, Settings] = field(default_factory=dict)
 
+    def chosen(self, backbone: str, framework: str) -> dict[str, Any]:
+        """What it sets in a run of these two."""
+        own = self.by_backbone.get(backbone, {})
+        return {**self.settings.get(framework, {}), **own.get(framework, {})}
+
+
+_ADAM: dict[str, Any] = {"optimizer": "adam", "parametrisation": "tangent", "weight_decay": 1e-6}
+
+TUNED: Mapping[str, Settings] = {}
+"""Chosen on the validation part of Beauty; each is the winner of the search in the experiment file of its name."""
 
 _PUBLISHED: dict[str, Any] = {
     "learning_rate": 1e-3,
@@ -23,9 +37,12 @@ _PUBLISHED: dict[str, Any] = {
     "batch_size": 4096,
     "average": 0.0,
 }
+_HGCH: dict[str, Any] = {"learning_rate": 1e-4, "optimizer": "adam", "parametrisation": "tangent"}
+_EXPERTS: dict[str, Any] = {"experts": 20, "meta_margin": 0.1}
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset(),
+    "default": Preset(by_backbone=TUNED),
+    "plain": Preset(),
     "paper": Preset(
         settings={
             "base": {**_PUBLISHED, "margin": 2.3},
@@ -47,7 +64,23 @@ PRESETS: dict[str, Preset] = {
                 "item_radius": None,
                 "tag_edge_weight": 2.0,
             },
-        }
+        },
+        by_backbone={
+            "hrcf": {"hyperllm": {"tag_margin": 0.4}},
+            "hicf": {
+                "base": {"margin": 3.8, "negatives": 3},
+                "hyperllm": {**_EXPERTS, "margin": 3.3, "tag_margin": 0.3, "negatives": 3},
+            },
+            "hgch": {
+                "base": {**_HGCH, "margin": 1.0, "reduction": "mean_active"},
+                "hyperllm": {**_HGCH, **_EXPERTS, "margin": 4.6, "tag_margin": 0.2},
+            },
+            "hypercl": {
+                "base": {"margin": 2.5, "weight_decay": 5e-3},
+                "hyperllm": {**_EXPERTS, "margin": 2.3, "tag_margin": 0.02, "meta_margin": 0.3, "weight_decay": 5e-3},
+            },
+        },
     ),
 }
-"""``paper``: the hyper-parameters of the published HGCF runs on Beauty, without the published sampler's quirks."""
+"""``default``: `TUNED` over the settings' own defaults; ``plain``: those alone; ``paper``: the hyper-parameters of the
+published runs on Beauty, without the published sampler's quirks."""

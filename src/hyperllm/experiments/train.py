@@ -25,7 +25,7 @@ from hyperllm.data.prepare import load_catalog
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, choose
-from hyperllm.experiments.presets import PRESETS, Preset
+from hyperllm.experiments.presets import PRESETS
 from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
 from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
 from hyperllm.frameworks.config import COMPAT
@@ -242,7 +242,9 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     if request.variant is not None and not issubclass(config_class, HyperLLMConfig):
         raise ConfigError(f"--variant {request.variant} belongs to the framework hyperllm, not to {framework!r}")
     classes = (backbone_class.config_class, config_class, FitConfig)
-    backbone_config, framework_config, fit_config = build(classes, _settings(request, preset, framework))
+    backbone_config, framework_config, fit_config = build(
+        classes, _settings(request, preset.chosen(backbone, framework), framework)
+    )
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
     if hyper is None:
         _refuse(request, ("phase1", "tags", "semantics"), f"--framework {framework}")
@@ -268,9 +270,9 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     )
 
 
-def _settings(request: TrainRequest, preset: Preset, framework: str) -> dict[str, Any]:
+def _settings(request: TrainRequest, preset: dict[str, Any], framework: str) -> dict[str, Any]:
     """The preset's, then those of ``--compat``, ``--variant`` and ``--set``; the later wins."""
-    settings: dict[str, Any] = dict(preset.settings.get(framework, {}))
+    settings = dict(preset)
     if request.compat:
         settings |= COMPAT.get(framework, {})
     if request.variant is not None:
