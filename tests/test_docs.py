@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import typer
 
-import hyperllm
+import hyperllm.backbones
 from hyperllm.backbones import BACKBONES, BackboneConfig
 from hyperllm.cli.app import app
 from hyperllm.config import build, document
@@ -104,8 +104,9 @@ def test_the_guide_to_a_new_backbone_leads_to_one(tmp_path: Path, monkeypatch: p
     (written,) = (text for text in code if "class PageRank(" in text)
     (tested,) = (text for text in code if "class TestPageRank(" in text)
     (tmp_path / "pagerank.py").write_text(written)
-    (tmp_path / "pagerank_suite.py").write_text("from pagerank import PageRank, PageRankConfig\n" + tested)
+    (tmp_path / "pagerank_suite.py").write_text(tested)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(hyperllm.backbones, "__path__", [*hyperllm.backbones.__path__, str(tmp_path)])
     suite = import_module("pagerank_suite").TestPageRank()
     ran = 0
     for name in dir(suite):

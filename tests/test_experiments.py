@@ -1,4 +1,4 @@
-"""Every experiment file can be read, says what it is held against, and chose what its committed record says was best."""
+"""Every experiment file can be read, names its target, and chose what its committed record says was best."""
 
 from __future__ import annotations
 

@@ -128,8 +128,9 @@ framework = "base"
 """)
     ended = hyperllm("tune", tmp_path / "w", file)
     assert ended.code == 0, ended.err
-    told = [line for line in ended.out.splitlines() if "dim=" in line]
-    assert ["epochs" in told[0], "pruned" in told[1]] == [True, True]
+    told = [line for line in ended.out.splitlines() if "dim = " in line]
+    assert told.pop().startswith(f"for [train] in {file}: set = {{ dim = ")
+    assert ["epochs  " in told[0], "pruned" in told[1]] == [True, True]
     assert (tmp_path / "w" / "runs" / "base" / "model").is_dir()
     assert hyperllm("tune", tmp_path / "w", tmp_path / "none.toml").code == 2
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from tests.backbones.weighted import Weighted
 
-from hyperllm.backbones import HGCF, BackboneConfig
+from hyperllm.backbones import HGCF
 from hyperllm.frameworks import Base, BaseConfig, Framework, HyperLLMConfig, Integration, SemanticExtraction
 from hyperllm.frameworks.world import World
-from hyperllm.graph import Graph
 from hyperllm.testing.framework import FrameworkContract
 from hyperllm.testing.worlds import tree_world
 
@@ -40,25 +39,6 @@ class TestBaseWithAdamOnTheManifold(FrameworkContract):
 
     def build(self, world: World, *, seed: int) -> Framework:
         return Base(world, HGCF(), self.base, seed=seed)
-
-
-class Weighted(HGCF):
-    """HGCF whose layers have weights of their own, e to the power of what is learned."""
-
-    def __init__(self, config: BackboneConfig | None = None) -> None:
-        super().__init__(config)
-        self.logits = nn.Parameter(torch.full((self.config.layers,), torch.nan))
-
-    def start(self, rng: torch.Generator) -> None:
-        with torch.no_grad():
-            self.logits.uniform_(-0.1, 0.1, generator=rng)
-
-    def combine(self, x: Tensor, graph: Graph) -> Tensor:
-        total = torch.zeros_like(x)
-        for weight in self.logits.exp():
-            x = graph @ x
-            total = total + weight * x
-        return total
 
 
 class TestBaseWithWeights(FrameworkContract):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,7 @@ def run(
 
 def tune(
     workspace: Path,
-    file: Annotated[Path, typer.Argument(help="TOML file whose [tune] table names candidates for its [train].")],
+    file: Annotated[Path, typer.Argument(help="TOML file whose table tune names candidates for its table train.")],
 ) -> None:
     """Try the settings that a file names on validation; most of them for a few epochs only."""
     from hyperllm.experiments.recipe import Recipe, search
@@ -54,10 +55,13 @@ def tune(
     ]
     heads = ("R@10+R@20+N@10+N@20", "at epoch", "of", "ended by", "s", "settings")
     show.print_table(heads, rows, title="validation, the best finished trial first")
+    typer.echo(f"for [train] in {file}: set = {_settings(trials[0].settings)}")
 
 
 def _settings(settings: Mapping[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults"
+    """As TOML writes them."""
+    pairs = (f"{key} = {dumps('none' if value is None else value)}" for key, value in settings.items())
+    return f"{{ {', '.join(pairs)} }}" if settings else "{}"
 
 
 def demo(

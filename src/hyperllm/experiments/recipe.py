@@ -1,10 +1,10 @@
 """``run FILE.toml``: all stages from one file.
 
 A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
-recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its candidates take the place of the
-first train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table becomes a
-stage's arguments; an unknown key is an error with the choices. Paths are relative to the file and may name environment
-variables (``$HYPERLLM_DATA/…``).
+recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its ``set`` and candidates take the
+place of the first train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table
+becomes a stage's arguments; an unknown key is an error with the choices. Paths are relative to the file and may name
+environment variables (``$HYPERLLM_DATA/…``).
 """
 
 from __future__ import annotations
@@ -90,10 +90,13 @@ class Recipe:
         ):
             _check_keys(self.stages.get(name, {}), _options(stage) | {"runs"}, where=f"[{name}]")
         _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
-        _check_keys(self.stages.get("tune", {}), {"candidates", "prune_at", "keep"}, where="[tune]")
+        _check_keys(self.stages.get("tune", {}), {"candidates", "set", "prune_at", "keep"}, where="[tune]")
         tried = self.stages.get("tune", {}).get("candidates", [])
         if not isinstance(tried, list) or not all(isinstance(settings, dict) for settings in tried):
             raise ConfigError(f"[tune] candidates is a list of tables such as [{{ margin = 2.0 }}]; found {tried!r}")
+        shared = self.stages.get("tune", {}).get("set", {})
+        if not isinstance(shared, dict):
+            raise ConfigError(f"[tune] set is a table of what all candidates share; found {shared!r}")
         for name in ("evaluate", "compare"):
             cuts = self.stages.get(name, {}).get("k", [10, 20])
             if not isinstance(cuts, list) or not all(isinstance(k, int) and k > 0 for k in cuts):
@@ -146,7 +149,7 @@ def search(
         raise ConfigError(f"{str(recipe.path)!r} has no [tune] with candidates, or no [train] to try them in")
     _before(workspace, recipe, say, count)
     table = dict(recipe.stages["tune"])
-    request = replace(recipe.requests()[0], settings={})
+    request = replace(recipe.requests()[0], settings=table.pop("set", {}))
     trials = tune(
         workspace, request, **table, progress=progress, on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")
     )
@@ -171,6 +174,8 @@ def run(
     names: list[str] = []
     for request in recipe.requests():
         done = train(place, request, progress=progress)
+        if done.aside is not None:
+            say(f"the earlier run {done.name!r} had other settings and is kept as {done.aside!r}")
         say(f"{done.name}: {'found done' if done.skipped else 'trained'} -> {done.folder}")
         names.append(done.name)
     _after(place, recipe, names, say)

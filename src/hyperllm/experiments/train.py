@@ -242,9 +242,8 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     if request.variant is not None and not issubclass(config_class, HyperLLMConfig):
         raise ConfigError(f"--variant {request.variant} belongs to the framework hyperllm, not to {framework!r}")
     classes = (backbone_class.config_class, config_class, FitConfig)
-    backbone_config, framework_config, fit_config = build(
-        classes, _settings(request, preset.chosen(backbone, framework), framework)
-    )
+    settings = _settings(request, preset.chosen(backbone, framework), framework)
+    backbone_config, framework_config, fit_config = build(classes, settings)
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
     if hyper is None:
         _refuse(request, ("phase1", "tags", "semantics"), f"--framework {framework}")
