@@ -31,7 +31,7 @@ def by_name(paths: list[Path]) -> Any:
 
 def the_request(recipe: Recipe) -> TrainRequest:
     """What the runs of a file share: they differ in their seeds only."""
-    first, *rest = recipe.requests()
+    first, *rest = recipe.tables()[-1]
     assert all(r.settings == first.settings and r.seed != first.seed for r in rest)
     return first
 
@@ -69,8 +69,8 @@ def test_the_chosen_settings_won_the_search(path: Path) -> None:
 def test_a_record_belongs_to_its_file(path: Path) -> None:
     recipe = Recipe.read(ROOT / path.parent.name / f"{path.stem}.toml")
     kept, request = record.read(path), the_request(recipe)
-    assert {run["seed"] for run in kept["runs"]} == {r.seed for r in recipe.requests()}
-    assert {run["run"] for run in kept["runs"]} == {r.run for r in recipe.requests()}
+    assert {run["seed"] for run in kept["runs"]} == {r.seed for r in recipe.tables()[-1]}
+    assert {run["run"] for run in kept["runs"]} == {r.run for r in recipe.tables()[-1]}
     assert all(run["part"] == "test" and run["mask"] == "train" for run in kept["runs"])
     wanted = {"backbone": request.backbone, "framework": request.framework, **request.settings}
     assert {key: kept["config"][key] for key in wanted} == {k: None if v == "none" else v for k, v in wanted.items()}

@@ -40,13 +40,18 @@ def ignored(path: Path) -> bool:
 
 
 def on_disk(folder: Path = ROOT) -> Iterator[str]:
-    """Every file and folder, of ``tests/`` only the first level; a room's ``__init__.py`` goes without saying."""
+    """Every file and folder, but only folders of ``experiments/`` and the first level of ``tests/``.
+
+    A room's ``__init__.py`` goes without saying.
+    """
     for path in sorted(folder.iterdir()):
         if ignored(path) or (path.name == "__init__.py" and folder.name != "hyperllm"):
             continue
         if path.is_dir() and not any(not ignored(inner) for inner in path.iterdir()):
             continue
         relative = path.relative_to(ROOT).as_posix()
+        if path.is_file() and relative.startswith("experiments/"):
+            continue
         yield relative + ("/" if path.is_dir() else "")
         if path.is_dir() and folder != ROOT / "tests":
             yield from on_disk(path)

@@ -213,6 +213,23 @@ def test_given_vectors_stand_in_for_texts(shop: Path, tmp_path: Path) -> None:
     assert not train(shop, request(phase1=path)).skipped
 
 
+@pytest.mark.parametrize("backbone", ["hgcf", "hypercl"])
+def test_phase_1_of_another_run_stands_in_bit_for_bit(shop: Path, backbone: str) -> None:
+    whole = train(shop, request(backbone=backbone, run="whole"))
+    first = train(shop, request(backbone=backbone, variant="only-semantic", run="first"))
+    second = train(shop, request(backbone=backbone, run="second", phase1=Path("run:first")))
+    assert set(second.facts["phases"]) == {"phase 2"}
+    assert equal(whole.folder, second.folder)
+    assert "phase1" in artifacts.read(second.folder, "run").inputs
+    assert first.facts["phases"]["phase 1"]["valid"] == whole.facts["phases"]["phase 1"]["valid"]
+
+
+def test_a_run_without_phase_1_cannot_lend_it(shop: Path) -> None:
+    train(shop, request(framework="base"))
+    with pytest.raises(ConfigError, match="'base' has no phase 1"):
+        train(shop, request(phase1=Path("run:base")))
+
+
 def test_compat_repeats_the_published_settings_and_set_still_wins(shop: Path) -> None:
     done = train(shop, request(compat=True, variant="structural", settings={"batch_size": "70"}))
     config = artifacts.read(done.folder, "run").config

@@ -156,3 +156,27 @@ def test_a_record_that_is_none_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the record"):
         record.keep_trials(path, [])
     assert path.read_text() == "[1]"
+
+
+def test_seeds_share_out_the_phase_1_of_a_table_before(tmp_path: Path) -> None:
+    file = tmp_path / "cell.toml"
+    file.write_text("""
+[tune]
+candidates = [{ margin = 1.0 }]
+set = { epochs = 2 }
+[[train]]
+variant = "only-semantic"
+run = "first"
+seeds = [0, 1]
+[[train]]
+run = "second"
+seeds = [0, 1]
+phase1 = "run:first"
+""")
+    asked = Recipe.read(file).requests()
+    assert [(r.run, r.seed, str(r.phase1)) for r in asked] == [
+        ("first-0", 0, "None"),
+        ("first-1", 1, "None"),
+        ("second-0", 0, "run:first-0"),
+        ("second-1", 1, "run:first-1"),
+    ]

@@ -33,7 +33,9 @@ def train(
     semantics: Annotated[str | None, typer.Option(help="Set of text vectors.")] = None,
     preset: Annotated[str, typer.Option(help="Named settings.")] = "default",
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any number of times.")] = None,
-    phase1: Annotated[Path | None, typer.Option(help="Start phase 2 from this .npz; phase 1 does not run.")] = None,
+    phase1: Annotated[
+        Path | None, typer.Option(help="Start phase 2 from this .npz, or run:NAME from another run's; phase 1 is done.")
+    ] = None,
     compat: Annotated[bool, typer.Option(help="Repeat the published code's quirks.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: int = 0,

@@ -2,7 +2,7 @@
 
 A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
 recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its ``set`` and candidates take the
-place of the first train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table
+place of the last train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table
 becomes a stage's arguments; an unknown key is an error with the choices. Paths are relative to the file and may name
 environment variables (``$HYPERLLM_DATA/…``).
 """
@@ -104,19 +104,27 @@ class Recipe:
         self.requests()
 
     def requests(self) -> list[TrainRequest]:
-        """The train tables; raises `ConfigError` on a key that `hyperllm train` does not have."""
+        """What the train tables ask for; raises `ConfigError` on a key that `hyperllm train` does not have."""
+        return [request for table in self.tables() for request in table]
+
+    def tables(self) -> list[list[TrainRequest]]:
+        """The same, table by table."""
         entries = self.stages.get("train", [])
-        return [r for t in (entries if isinstance(entries, list) else [entries]) for r in self._requests(t)]
+        return [self._requests(table) for table in (entries if isinstance(entries, list) else [entries])]
 
     def _requests(self, table: Mapping[str, Any]) -> list[TrainRequest]:
-        """One a seed: with ``seeds``, runs are named NAME-SEED."""
+        """One a seed: with ``seeds``, runs are named NAME-SEED, also the one that ``phase1 = "run:NAME"`` means."""
         values = dict(table)
         seeds = values.pop("seeds", None)
         if seeds is None:
             return [self._request(values)]
         if not isinstance(seeds, list) or not seeds or not isinstance(values.get("run"), str) or "seed" in values:
             raise ConfigError("[train] seeds is a list of numbers, beside run, the name they share, and without seed")
-        return [self._request({**values, "seed": seed, "run": f"{values['run']}-{seed}"}) for seed in seeds]
+        numbered = ["run"] + ["phase1"] * str(values.get("phase1", "")).startswith("run:")
+        return [
+            self._request({**values, "seed": seed, **{key: f"{values[key]}-{seed}" for key in numbered}})
+            for seed in seeds
+        ]
 
     def _request(self, table: Mapping[str, Any]) -> TrainRequest:
         known = set(TrainRequest.__dataclass_fields__) | {"set", "seeds"}
@@ -128,8 +136,8 @@ class Recipe:
                     f"[train] {name} must be a {'table' if kind is dict else 'path'}; found {values[name]!r}"
                 )
         values["settings"] = {**values.pop("settings", {}), **values.pop("set", {})}
-        if values.get("phase1") is not None:
-            values["phase1"] = located(self.path.parent, values["phase1"])
+        if (start := values.get("phase1")) is not None:
+            values["phase1"] = Path(start) if start.startswith("run:") else located(self.path.parent, start)
         return TrainRequest(**values)
 
 
@@ -141,15 +149,19 @@ def search(
     progress: Progress | None = None,
     count: Count | None = None,
 ) -> list[Trial]:
-    """Try the candidates of the file's ``tune`` table, after the stages before it; the best finished one comes first.
+    """Try the candidates of the file's ``tune`` table in its last train table; the best finished one comes first.
 
-    What was tried is kept in the file's record.
+    The stages before that, and the train tables before the last, are done first. What was tried is kept in the file's
+    record.
     """
     if "tune" not in recipe.stages or not recipe.requests():
         raise ConfigError(f"{str(recipe.path)!r} has no [tune] with candidates, or no [train] to try them in")
     _before(workspace, recipe, say, count)
+    *earlier, (target, *_) = recipe.tables()
+    for request, *_ in earlier:
+        train(workspace, request, progress=progress)
     table = dict(recipe.stages["tune"])
-    request = replace(recipe.requests()[0], settings=table.pop("set", {}))
+    request = replace(target, settings=table.pop("set", {}))
     trials = tune(
         workspace, request, **table, progress=progress, on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")
     )

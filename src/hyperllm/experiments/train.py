@@ -37,7 +37,10 @@ from hyperllm.training.loop import FitConfig
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What `hyperllm train` was asked for; None leaves the choice to the workspace or the preset."""
+    """What `hyperllm train` was asked for; None leaves the choice to the workspace or the preset.
+
+    ``phase1`` is a file of vectors, or ``run:NAME`` for those of another run, which then need not be learned twice.
+    """
 
     backbone: str | None = None
     framework: str | None = None
@@ -251,9 +254,8 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
         _refuse(request, ("phase1",), f"--variant {hyper.variant}")
     if hyper is not None and not hyper.uses_tags and request.tags != NONE:
         _refuse(request, ("tags",), f"--variant {hyper.variant}")
-    if request.phase1 is not None and not request.phase1.is_file():
-        raise ConfigError(f"--phase1 {str(request.phase1)!r} is not a file")
-    needs_text = hyper is not None and hyper.uses_semantics and (request.phase1 is None or not hyper.uses_meta)
+    phase1 = None if request.phase1 is None else _phase1(place, request.phase1)
+    needs_text = hyper is not None and hyper.uses_semantics and (phase1 is None or not hyper.uses_meta)
     return _Plan(
         name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
         backbone=backbone_class(backbone_config),
@@ -263,10 +265,23 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
         fit_config=fit_config,
         tags=place.chosen("tags", request.tags) if hyper is not None and hyper.uses_tags else None,
         semantics=place.chosen("semantics", request.semantics) if needs_text else None,
-        phase1=request.phase1,
+        phase1=phase1,
         device=_device(request.device),
         seed=request.seed,
     )
+
+
+def _phase1(place: Workspace, given: Path) -> Path:
+    """The file that is meant: a path, or ``run:NAME`` for what phase 1 of that run gave."""
+    kind, _, name = str(given).partition("run:")
+    if kind:
+        if not given.is_file():
+            raise ConfigError(f"--phase1 {str(given)!r} is not a file")
+        return given
+    found = place.run(name) / "phase1.npz"
+    if not found.is_file():
+        raise ConfigError(f"--phase1 {str(given)!r}: the run {name!r} has no phase 1")
+    return found
 
 
 def _settings(request: TrainRequest, preset: dict[str, Any], framework: str) -> dict[str, Any]:
