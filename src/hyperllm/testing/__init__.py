@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hyperllm.testing.chat_server import ChatServer, FaultPlan, ServerConfig
     from hyperllm.testing.framework import FrameworkContract
     from hyperllm.testing.memory import largest_tensor, peak_bytes
-    from hyperllm.testing.worlds import PlantedWorld, checkerboard_world, tree_world
+    from hyperllm.testing.worlds import PlantedWorld, checkerboard_world, deep_tree_world, grid_world, tree_world
 
 _HOME = {
     "BackboneContract": "backbone",
@@ -29,6 +29,8 @@ _HOME = {
     "PlantedWorld": "worlds",
     "ServerConfig": "chat_server",
     "checkerboard_world": "worlds",
+    "deep_tree_world": "worlds",
+    "grid_world": "worlds",
     "largest_tensor": "memory",
     "peak_bytes": "memory",
     "tree_world": "worlds",
@@ -42,6 +44,8 @@ __all__ = [
     "PlantedWorld",
     "ServerConfig",
     "checkerboard_world",
+    "deep_tree_world",
+    "grid_world",
     "largest_tensor",
     "peak_bytes",
     "tree_world",

@@ -1,11 +1,14 @@
 """Small worlds with one right answer, made in milliseconds.
 
 `checkerboard_world` any recommender must solve; `tree_world` plants a tree that tags and text vectors tell and clicks
-only hint at. Knows how to draw them from a seed. Does not know any model.
+only hint at. `deep_tree_world` and `grid_world` differ in nothing but their metric: in one the clicks tell a tree, in
+the other a flat grid. Knows how to draw them from a seed. Does not know any model. Shapes: p places, where users and
+items are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +22,7 @@ from hyperllm.errors import ConfigError
 from hyperllm.ids import Rows, Vocabulary
 
 Matrix = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
 TEXT_DIM = 16
 TEXT_NOISE = 0.3
 
@@ -61,6 +65,12 @@ class Tree:
             [first[k] + leaf // self.branching ** (self.depth - 1 - k) for k in range(self.depth)], axis=1
         ).astype(np.int64)
 
+    def distances(self) -> Reals:
+        """(leaves, leaves): edges between two leaves, by way of the root if need be."""
+        paths = self.paths()
+        shared = (paths[:, None] == paths).sum(axis=2)
+        return 2.0 * (self.depth - shared)
+
 
 def tree_world(
     *,
@@ -90,6 +100,57 @@ def tree_world(
     return PlantedWorld(planted, _tags(tree, items, above), _semantics(tree, planted, above, rng))
 
 
+def deep_tree_world(
+    *,
+    depth: int = 8,
+    branching: int = 2,
+    users_per_place: int = 2,
+    clicks: int | Sequence[int] = 8,
+    spread: float = 16,
+    seed: int = 0,
+) -> PlantedWorld:
+    """One item a leaf; users click the less, the more edges lie between: see `click_chances` for ``spread``.
+
+    A user's first draw is tested, the second validates, ``clicks`` more train, all different; of several numbers of
+    clicks the users of a place take turns. Tags and text vectors are those of `tree_world`.
+    """
+    rng = np.random.default_rng(seed)
+    tree = Tree(depth, branching)
+    planted = _drawn(click_chances(tree.distances(), spread=spread), users_per_place, clicks, rng)
+    above = tree.paths()
+    return PlantedWorld(planted, _tags(tree, planted.items, above), _semantics(tree, planted, above, rng))
+
+
+def grid_world(
+    *, side: int = 16, users_per_place: int = 2, clicks: int | Sequence[int] = 8, spread: float = 16, seed: int = 0
+) -> Split:
+    """`deep_tree_world` on a square grid of side × side places, which has no tags to tell."""
+    rng = np.random.default_rng(seed)
+    return _drawn(click_chances(grid_distances(side), spread=spread), users_per_place, clicks, rng)
+
+
+def grid_distances(side: int) -> Reals:
+    """(side², side²) Euclidean distances in an open grid: two flat dimensions hold it, as they do not hold a torus."""
+    place = np.stack(np.divmod(np.arange(side**2), side), axis=1)
+    return np.sqrt(((place[:, None] - place) ** 2).sum(axis=2).astype(np.float64))
+
+
+def click_chances(distances: Reals, *, spread: float) -> Reals:
+    """(p, p): chance ∝ exp(−s·distance) that a user of a row clicks the item of a column.
+
+    s is found such that exp(mean entropy of a row) is ``spread``: worlds of equal spread are equally hard to guess.
+    """
+    if not 1 < spread < len(distances):
+        raise ConfigError(f"spread is {spread}; expected between 1 and the number of places, {len(distances)}")
+    low, high = 1e-4, 1e2
+    for _ in range(50):
+        middle = float(np.sqrt(low * high))
+        chance = _decayed(distances, middle)
+        entropy = -(chance * np.log(np.maximum(chance, 1e-300))).sum(axis=1).mean()
+        low, high = (middle, high) if entropy > np.log(spread) else (low, middle)
+    return _decayed(distances, high)
+
+
 def checkerboard_world(*, users: int = 60, items: int = 40, seed: int = 0) -> Split:
     """Users click items of their own parity: of those, a quarter tests and a quarter validates, at least one each."""
     rng = np.random.default_rng(seed)
@@ -105,6 +166,27 @@ def checkerboard_world(*, users: int = 60, items: int = 40, seed: int = 0) -> Sp
 def _pairs(found: list[tuple[int, int]]) -> Pairs:
     array = np.array(found, dtype=np.int64).reshape(-1, 2)
     return Pairs(array[:, 0].copy(), array[:, 1].copy())
+
+
+def _decayed(distances: Reals, decay: float) -> Reals:
+    """Rows ∝ exp(−decay·distance)."""
+    chance = np.exp(-decay * distances)
+    return chance / chance.sum(axis=1, keepdims=True)
+
+
+def _drawn(chance: Reals, users_per_place: int, clicks: int | Sequence[int], rng: np.random.Generator) -> Split:
+    """Draws without replacement, by Gumbel's trick, from the rows of ``chance`` (p, p)."""
+    turns = np.atleast_1d(np.asarray(clicks))
+    if turns.min() < 1 or turns.max() + 2 > len(chance):
+        raise ConfigError(f"clicks is {clicks}; two more are held out, so expected 1 to {len(chance) - 2}")
+    users = len(chance) * users_per_place
+    of_user = np.arange(users)
+    keys = np.log(np.maximum(chance, 1e-300)).repeat(users_per_place, axis=0) + rng.gumbel(size=(users, len(chance)))
+    order = np.argsort(-keys, axis=1)[:, : turns.max() + 2]
+    own = np.arange(turns.max()) < turns[of_user % len(turns)][:, None]
+    train = Pairs(np.nonzero(own)[0], order[:, 2:][own])
+    test, valid = (Pairs(of_user, order[:, k].copy()) for k in (0, 1))
+    return Split(Vocabulary.of(range(users)), Vocabulary.of(range(len(chance))), train, valid, test)
 
 
 def _clicks(tree: Tree, items_per_leaf: int, users_per_leaf: int, clicks: int, rng: np.random.Generator) -> list[Pairs]:
