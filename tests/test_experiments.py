@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ IN_THE_PAPER = {"hgcf", "hrcf", "hicf", "hgch", "hypercl"}
 @pytest.fixture(autouse=True)
 def _data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYPERLLM_DATA", "/data")
+
+
+def canonical(settings: Any) -> str:
+    """Equal for equal settings, in whatever order they were written."""
+    return json.dumps(settings, sort_keys=True)
 
 
 def by_name(paths: list[Path]) -> Any:
@@ -59,7 +65,7 @@ def test_the_chosen_settings_won_the_search(path: Path) -> None:
     assert chosen in candidates
     assert recipe.record is not None
     trials = record.read(recipe.record).get("trials", [])
-    assert sorted(map(str, (t["settings"] for t in trials))) == sorted(map(str, candidates))
+    assert sorted(map(canonical, (t["settings"] for t in trials))) == sorted(map(canonical, candidates))
     finished = [t for t in trials if t["ended"] not in ("pruned", "diverged")]
     assert max(finished, key=lambda t: t["score"])["settings"] == chosen
     assert max(trials, key=lambda t: t["score"])["score"] == max(t["score"] for t in finished)

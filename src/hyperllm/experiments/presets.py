@@ -25,9 +25,27 @@ class Preset:
         return {**self.settings.get(framework, {}), **own.get(framework, {})}
 
 
-_ADAM: dict[str, Any] = {"optimizer": "adam", "parametrisation": "tangent", "weight_decay": 1e-6}
+_ADAM: dict[str, Any] = {
+    "optimizer": "adam",
+    "parametrisation": "tangent",
+    "learning_rate": 0.002,
+    "weight_decay": 0.05,
+    "margin": 1.0,
+}
 
-TUNED: Mapping[str, Settings] = {}
+TUNED: Mapping[str, Settings] = {
+    "hgcf": {"base": {**_ADAM, "negatives": 4}},
+    "hgch": {
+        "base": {**_ADAM, "weight_decay": 1e-5, "reduction": "mean_active"},
+        "hyperllm": {"radius": 1.5},
+    },
+    "hicf": {
+        "base": {**_ADAM, "margin": 2.0, "negatives": 8},
+        "hyperllm": {"margin": 1.6, "tag_margin": 0.6, "negatives": 3},
+    },
+    "hrcf": {"base": {**_ADAM, "negatives": 4}, "hyperllm": {"tag_margin": 0.4}},
+    "hypercl": {"base": _ADAM, "hyperllm": {"tag_margin": 0.4, "view_weight": 0.02}},
+}
 """Chosen on the validation part of Beauty; each is the winner of the search in the experiment file of its name."""
 
 _PUBLISHED: dict[str, Any] = {

@@ -237,7 +237,8 @@ class _Plan:
 
 
 def _plan(place: Workspace, request: TrainRequest) -> _Plan:
-    preset = choose(request.preset, PRESETS, what="preset")
+    published = request.compat and request.preset == TrainRequest.preset
+    preset = choose("plain" if published else request.preset, PRESETS, what="preset")
     framework = request.framework or preset.framework
     backbone = request.backbone or preset.backbone
     backbone_class = choose(backbone, BACKBONES, what="backbone")
