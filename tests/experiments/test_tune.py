@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hyperllm.data.prepare import prepare
+from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.errors import ConfigError
 from hyperllm.experiments import record
@@ -180,3 +180,21 @@ phase1 = "run:first"
         ("second-0", 0, "run:first-0"),
         ("second-1", 1, "run:first-1"),
     ]
+
+
+def test_a_trial_on_other_data_is_another_trial(shop: Path, raw: Path) -> None:
+    first = tune(shop, REQUEST, CANDIDATES[:1], prune_at=2)
+    prepare(shop, read_table(raw / "clicks.csv", raw / "items.csv"), config=PrepareConfig(seed=7), source="table")
+    watcher = Watcher()
+    second = tune(shop, REQUEST, CANDIDATES[:1], prune_at=2, progress=watcher)
+    assert watcher.seen
+    assert second[0].made_from != first[0].made_from
+
+
+def test_a_line_that_a_kill_cut_short_costs_that_trial_only(shop: Path) -> None:
+    first = tune(shop, REQUEST, CANDIDATES, prune_at=2)
+    book = shop / "tunes" / "base.jsonl"
+    book.write_text(book.read_text().rstrip()[:-9])
+    again = tune(shop, REQUEST, CANDIDATES, prune_at=2)
+    assert comparable(again) == comparable(first)
+    assert all(json.loads(line) for line in book.read_text().splitlines()[-1:])

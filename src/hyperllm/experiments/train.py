@@ -78,10 +78,11 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that is not begun: its name and its flat configuration."""
+    """A run that is not begun: its name, its flat configuration, and the fingerprints of what it would be made from."""
 
     name: str
     config: Mapping[str, Any]
+    inputs: Mapping[str, str]
 
 
 def train(workspace: Path, request: TrainRequest, *, progress: Progress | None = None) -> TrainedRun:
@@ -105,9 +106,10 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
 
 
 def planned(workspace: Path, request: TrainRequest) -> Planned:
-    """The name and the whole configuration that a request comes to, without training it."""
-    plan = _baseline_plan(request) if request.baseline else _plan(Workspace.opened(workspace), request)
-    return Planned(plan.name, plan.config)
+    """What a request comes to, without training it."""
+    place = Workspace.opened(workspace)
+    plan = _baseline_plan(request) if request.baseline else _plan(place, request)
+    return Planned(plan.name, plan.config, plan.inputs(place))
 
 
 def _keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:

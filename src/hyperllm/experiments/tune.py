@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +31,8 @@ class Trial:
     """One candidate: its settings, validation ``score`` (R@10 + R@20 + N@10 + N@20) at ``best_epoch`` of ``epochs``."""
 
     settings: Mapping[str, Any]
-    config: str
-    """Digest of the whole configuration."""
+    made_from: str
+    """Digest of the whole configuration and of the inputs' fingerprints."""
     score: float
     best_epoch: int
     epochs: int
@@ -87,10 +88,11 @@ def tune(
     plans = [planned(workspace, r) for r in requests]
     book = _Book(workspace / "tunes" / f"{plans[0].name}.jsonl")
     search = _Search(workspace, book, progress, on_trial)
-    names = [f"{plan.name}.try-{artifacts.digest(plan.config)[:8]}" for plan in plans]
+    digests = [artifacts.digest([plan.config, plan.inputs]) for plan in plans]
+    names = [f"{plan.name}.try-{digest[:8]}" for plan, digest in zip(plans, digests, strict=True)]
     work = [
-        (settings, replace(r, run=name), artifacts.digest(plan.config))
-        for settings, r, name, plan in zip(candidates, requests, names, plans, strict=True)
+        (settings, replace(r, run=name), digest)
+        for settings, r, name, digest in zip(candidates, requests, names, digests, strict=True)
     ]
     first = [search.trial(*one, prune_at=prune_at) for one in work]
     order = sorted(range(len(work)), key=lambda n: -first[n].score)
@@ -111,9 +113,11 @@ class _Search:
     progress: Progress | None
     on_trial: Callable[[Trial], None] | None
 
-    def trial(self, settings: Mapping[str, Any], request: TrainRequest, config: str, *, prune_at: int | None) -> Trial:
+    def trial(
+        self, settings: Mapping[str, Any], request: TrainRequest, made_from: str, *, prune_at: int | None
+    ) -> Trial:
         """The trial as remembered, or trained now, to its end without ``prune_at``."""
-        known = self.book.find(config, finished=prune_at is None)
+        known = self.book.find(made_from, finished=prune_at is None)
         if known is not None:
             return known
         watch = _Watch(prune_at, self.progress)
@@ -125,19 +129,19 @@ class _Search:
             pass
         except TrainingDiverged:
             ended = "diverged"
-        found = _trial(settings, config, watch.report, ended)
+        found = _trial(settings, made_from, watch.report, ended)
         self.book.add(found)
         if self.on_trial is not None:
             self.on_trial(found)
         return found
 
 
-def _trial(settings: Mapping[str, Any], config: str, report: FitReport | None, ended: Any) -> Trial:
+def _trial(settings: Mapping[str, Any], made_from: str, report: FitReport | None, ended: Any) -> Trial:
     best = None if report is None else report.best
     if report is None or best is None:
-        return Trial(dict(settings), config, 0.0, 0, 0, ended, 0.0)
+        return Trial(dict(settings), made_from, 0.0, 0, 0, ended, 0.0)
     return Trial(
-        dict(settings), config, best.selection, best.number, len(report.epochs), ended, round(report.elapsed_s, 1)
+        dict(settings), made_from, best.selection, best.number, len(report.epochs), ended, round(report.elapsed_s, 1)
     )
 
 
@@ -147,19 +151,22 @@ class _Book:
 
     path: Path
 
-    def find(self, config: str, *, finished: bool) -> Trial | None:
-        """The last trial of a configuration; a pruned one only where that will do."""
+    def find(self, made_from: str, *, finished: bool) -> Trial | None:
+        """The last trial of this digest; a pruned one only where that will do."""
         if not self.path.exists():
             return None
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        trials = [Trial(**json.loads(line)) for line in lines if line.endswith("}")]
-        fit = [t for t in trials if t.config == config and (not finished or t.ended != "pruned")]
-        return fit[-1] if fit else None
+        found = None
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, TypeError):  # a line that a kill cut short, or of another version
+                trial = Trial(**json.loads(line))
+                if trial.made_from == made_from and not (finished and trial.ended == "pruned"):
+                    found = trial
+        return found
 
     def add(self, trial: Trial) -> None:
         """Append; on disk when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(trial)) + "\n")
+            stream.write("\n" + json.dumps(asdict(trial)) + "\n")  # a line that a kill cut short stays alone
             stream.flush()
             os.fsync(stream.fileno())
