@@ -25,7 +25,7 @@ from hyperllm.cli.app import app
 from hyperllm.config import build, document
 from hyperllm.data.sources.columns import USUAL, plain
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
-from hyperllm.experiments import quick
+from hyperllm.experiments import quick, record
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
 from hyperllm.extraction.config import ExtractConfig
@@ -273,6 +273,10 @@ def test_backbones_are_told_with_the_settings_of_their_own(name: str) -> None:
     wanted = {key: shown(value) for key, value in own.items() if key not in shared or shared[key] != value}
     told = {r[0].strip("`"): r[2] for r in rows_after(page, f"<!-- settings: {config.__name__} -->")} if wanted else {}
     assert told == wanted
+
+
+def test_results_of_the_backbones_are_those_of_the_records() -> None:
+    assert record.markdown(ROOT / "experiments/results/beauty") in TEXTS["docs/backbones.md"]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -6,6 +6,7 @@ import torch
 from tests.reference import equations
 
 from hyperllm.backbones import BACKBONES, HGCF, BackboneConfig
+from hyperllm.frameworks.train import served
 from hyperllm.geometry import lorentz
 from hyperllm.testing.backbone import BackboneContract, features, small_graph
 
@@ -64,6 +65,20 @@ def test_with_a_time_coordinate_points_have_as_many_columns_as_inputs() -> None:
     x = torch.nn.functional.pad(features(graph, 0.5), (1, 0))
     with_time = HGCF(BackboneConfig(time_coordinate=True))(x, graph).points
     torch.testing.assert_close(with_time, HGCF()(x[:, 1:], graph).points, atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_clamp_nothing_is_saturated_whatever_the_inputs_columns() -> None:
+    graph = small_graph()
+    x = torch.nn.functional.pad(features(graph, 0.5), (1, 0), value=0.3)
+    backbone = HGCF(BackboneConfig(radius=None, time_coordinate=True))
+    assert backbone.saturated(backbone(x, graph)) == 0.0
+
+
+def test_served_points_lie_on_the_unit_hyperboloid_whatever_the_curvature() -> None:
+    graph, backbone = small_graph(), HGCF(BackboneConfig(curvature=0.25))
+    points, geometry = served(backbone, backbone(features(graph, 2.0), graph).points)
+    assert geometry == "lorentz"
+    np.testing.assert_allclose(points[:, 0] ** 2 - (points[:, 1:] ** 2).sum(axis=1), 1.0, atol=1e-4)
 
 
 def test_reconfigured_is_another_of_the_same_kind() -> None:

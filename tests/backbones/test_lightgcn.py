@@ -10,6 +10,7 @@ from tests.reference import flat, stepping
 from hyperllm.backbones import LightGCN
 from hyperllm.backbones.lightgcn import LightGCNConfig
 from hyperllm.graph import Graph, Triplets
+from hyperllm.losses import contrastive
 from hyperllm.serving.model import ScoreModel
 from hyperllm.testing.backbone import BackboneContract, features, small_graph
 from hyperllm.testing.worlds import tree_world
@@ -86,6 +87,22 @@ def test_the_contrastive_term_is_that_of_squared_euclidean_distances() -> None:
     expected = flat.contrastive(a, b, 0.5)
     found = LightGCN().contrast(torch.from_numpy(a), torch.from_numpy(b), temperature=0.5)
     assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("population", [None, 40])
+def test_blocks_of_rows_change_neither_value_nor_gradients(
+    monkeypatch: pytest.MonkeyPatch, population: int | None
+) -> None:
+    found = []
+    for held in (contrastive.HELD_PAIRS, 3 * 11):
+        monkeypatch.setattr(contrastive, "HELD_PAIRS", held)
+        rng = torch.Generator().manual_seed(0)
+        a, b = (torch.randn(11, 4, generator=rng, dtype=torch.float64).requires_grad_() for _ in range(2))
+        value = contrastive.contrastive_flat(a, b, temperature=0.7, population=population)
+        value.backward()
+        found.append((value.detach(), a.grad, b.grad))
+    for whole, blocks in zip(*found, strict=True):
+        torch.testing.assert_close(whole, blocks)
 
 
 def test_served_scores_are_inner_products() -> None:

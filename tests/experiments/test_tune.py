@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import ConfigError
+from hyperllm.errors import ConfigError, TrainingDiverged
 from hyperllm.experiments import record
 from hyperllm.experiments.recipe import Recipe, run, search
 from hyperllm.experiments.train import TrainRequest, train
-from hyperllm.experiments.tune import MOST, Trial, tune
+from hyperllm.experiments.tune import MOST, Trial, _Search, tune
+from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
 
-SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam"}
+SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
 REQUEST = TrainRequest(framework="base", settings=SHORT)
 CANDIDATES = [{"learning_rate": 0.001}, {"learning_rate": 0.03}, {"learning_rate": 0.01}]
 
@@ -75,17 +77,83 @@ def test_what_is_finished_is_not_tried_again(shop: Path) -> None:
     assert not watcher.seen
 
 
-def test_an_interrupted_search_ends_as_an_uninterrupted_one(shop: Path, raw: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def uninterrupted(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    place = tmp_path_factory.mktemp("tune") / "shop"
+    prepare(place, read_table(raw / "clicks.csv", raw / "items.csv"), source="table")
+    return comparable(tune(place, REQUEST, CANDIDATES, prune_at=2))
+
+
+@pytest.mark.parametrize("stop_after", range(1, 9))
+def test_an_interrupted_search_ends_as_an_uninterrupted_one(
+    shop: Path, stop_after: int, uninterrupted: list[tuple[Any, ...]]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tune(shop, REQUEST, CANDIDATES, prune_at=2, progress=Watcher(stop_after=3))
+        tune(shop, REQUEST, CANDIDATES, prune_at=2, progress=Watcher(stop_after=stop_after))
+    assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2)) == uninterrupted
+
+
+@pytest.mark.parametrize("place", ["remember", "settle"])
+def test_a_search_killed_between_a_training_and_its_line_loses_neither(
+    shop: Path, place: str, uninterrupted: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(_Search, place)
+
+    def killed(self: Any, given: Any) -> None:
+        if place == "settle" or given.finished:
+            raise KeyboardInterrupt
+        original(self, given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Search, place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(shop, REQUEST, CANDIDATES, prune_at=2)
+    assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2)) == uninterrupted
+    assert [folder.name for folder in (shop / "runs").iterdir()] == ["base"]
+
+
+def test_an_earlier_winner_is_judged_by_its_first_epochs_too(shop: Path, uninterrupted: list[tuple[Any, ...]]) -> None:
+    for settings in CANDIDATES:
+        tune(shop, REQUEST, [settings], prune_at=2)
     found = tune(shop, REQUEST, CANDIDATES, prune_at=2)
-    prepare(tmp_path / "other", read_table(raw / "clicks.csv", raw / "items.csv"), source="table")
-    assert comparable(found) == comparable(tune(tmp_path / "other", REQUEST, CANDIDATES, prune_at=2))
+    assert all(t.finished for t in found)
+    assert found[0].settings == max(found, key=lambda t: t.early(2)).settings == uninterrupted[0][0]
 
 
-def test_a_candidate_that_diverges_is_out_of_the_race(shop: Path) -> None:
-    trials = tune(shop, REQUEST, [{"margin": 1e300}, {"learning_rate": 0.03}], prune_at=2)
-    assert [t.ended for t in trials] == ["epochs", "diverged"]
+def test_another_pruning_epoch_is_not_answered_from_shorter_trials(shop: Path) -> None:
+    tune(shop, REQUEST, CANDIDATES, prune_at=1)
+    assert all(t.epochs >= 2 for t in tune(shop, REQUEST, CANDIDATES, prune_at=2))
+
+
+def test_equal_candidates_are_refused(shop: Path) -> None:
+    with pytest.raises(ConfigError, match="come to the same"):
+        tune(shop, REQUEST, [{"learning_rate": 0.5, "dim": 4}, {"learning_rate": 0.5}])
+
+
+def test_a_baseline_has_nothing_to_prune(shop: Path) -> None:
+    with pytest.raises(ConfigError, match="baseline"):
+        tune(shop, TrainRequest(baseline="ease"), [{}])
+
+
+def test_a_candidate_that_diverges_is_out_of_the_race(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that led before it broke."""
+    best = tune(shop, REQUEST, CANDIDATES, prune_at=2)[0].settings
+    losses = Framework.losses
+
+    def broken(self: Framework, batch: Any) -> dict[str, Any]:
+        terms = losses(self, batch)
+        fails = self.config.learning_rate == best["learning_rate"] and batch.epoch >= 2
+        return {name: value * float("nan") if fails else value for name, value in terms.items()}
+
+    shutil.rmtree(shop / "tunes")
+    shutil.rmtree(shop / "runs")
+    monkeypatch.setattr(Framework, "losses", broken)
+    for prune_at in (1, 2):
+        trials = tune(shop, REQUEST, CANDIDATES, prune_at=prune_at)
+        assert [t.ended for t in trials] == ["epochs", "pruned", "diverged"]
+        assert trials[-1].settings == best
+    with pytest.raises(TrainingDiverged):
+        tune(shop, REQUEST, [best], prune_at=1)
 
 
 @pytest.mark.parametrize("candidates", [[], [{"margin": float(n)} for n in range(MOST + 1)]])
@@ -141,6 +209,16 @@ set = { dim = 6, epochs = 2 }
         ("[tune]\ncandidats = [{}]", "Did you mean 'candidates'"),
         ('[train]\nseeds = [1]\nframework = "base"', "beside run"),
         ('record = 3\n[train]\nframework = "base"', "record is the name of a file"),
+        ('record = "."\n[train]\nframework = "base"', "cannot be written there"),
+        ("published = 3\n[train]", r"\[published\] is a table of numbers"),
+        ("[tune]\n[train]", "list of tables"),
+        ('[tune]\ncandidates = [{}]\nkeep = "x"\n[train]', "keep is a whole number"),
+        ("[tune]\ncandidates = [{}]\nprune_at = 0\n[train]", "prune_at is a whole number"),
+        ("[tune]\ncandidates = [{ margn = 1 }]\n[train]", "Did you mean 'margin'"),
+        ('[train]\nrun = "r"\nseeds = [1, 1]', "different whole numbers"),
+        ('[train]\nrun = "r"\nseeds = [true]', "different whole numbers"),
+        ('[train]\nseed = "a"', "seed must be a whole number"),
+        ("[train]\nrun = 3", "run must be text"),
     ],
 )
 def test_a_file_that_cannot_be_searched_says_why(shop: Path, tmp_path: Path, text: str, told: str) -> None:

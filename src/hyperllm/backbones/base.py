@@ -8,10 +8,10 @@ triplets, q negatives.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass as settings
 from torch import Tensor, nn
 
@@ -37,8 +37,8 @@ class Encoded:
 class BackboneConfig:
     """Settings every backbone has."""
 
-    curvature: PositiveFloat = 1.0
-    """c of the points' space, whose sectional curvature is −c; towards 0 it becomes flat."""
+    curvature: Annotated[float, Field(ge=1e-3)] = 1.0
+    """c of the points' space, whose sectional curvature is −c; nearer to flat, float32 runs out of digits."""
     layers: PositiveInt = 3
     """Graph layers L; the input itself (layer 0) is not summed."""
     radius: PositiveFloat | None = 1.5
@@ -100,5 +100,8 @@ class Backbone(nn.Module):
 
     def saturated(self, encoded: Encoded) -> Tensor:
         """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
-        free, kept = (v.norm(dim=-1) for v in (encoded.tangent, self.manifold.logmap0(encoded.points)))
+        if self.config.radius is None:
+            return encoded.points.new_zeros(())
+        free = encoded.tangent[:, int(self.config.time_coordinate) :].norm(dim=-1)
+        kept = self.manifold.logmap0(encoded.points).norm(dim=-1)
         return (kept < free * (1 - 1e-4)).float().mean()

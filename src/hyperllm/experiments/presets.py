@@ -33,6 +33,8 @@ _ADAM: dict[str, Any] = {
     "margin": 1.0,
 }
 
+_BPR: dict[str, Any] = {**_ADAM, "learning_rate": 0.005, "weight_decay": 0.01, "margin": 0.0, "negatives": 4}
+
 TUNED: Mapping[str, Settings] = {
     "hgcf": {"base": {**_ADAM, "negatives": 4}},
     "hgch": {
@@ -45,6 +47,10 @@ TUNED: Mapping[str, Settings] = {
     },
     "hrcf": {"base": {**_ADAM, "negatives": 4}, "hyperllm": {"tag_margin": 0.4}},
     "hypercl": {"base": _ADAM, "hyperllm": {"tag_margin": 0.4, "view_weight": 0.02}},
+    "lightgcn": {
+        "base": _BPR,
+        "hyperllm": {**_BPR, "tag_margin": 0.0, "contrast_weight": 0.1, "item_radius": 3.0, "user_radius": 0.3},
+    },
 }
 """Chosen on the validation part of Beauty; each is the winner of the search in the experiment file of its name."""
 

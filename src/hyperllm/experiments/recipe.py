@@ -25,8 +25,8 @@ from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments import record
 from hyperllm.experiments.measure import compare_runs, evaluate_run
-from hyperllm.experiments.train import TrainRequest, train
-from hyperllm.experiments.tune import Trial, tune
+from hyperllm.experiments.train import TrainRequest, configured, train
+from hyperllm.experiments.tune import MOST, Trial, tune
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.config import ExtractConfig, extract_config
 from hyperllm.extraction.config import options as extract_options
@@ -91,17 +91,39 @@ class Recipe:
             _check_keys(self.stages.get(name, {}), _options(stage) | {"runs"}, where=f"[{name}]")
         _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
         _check_keys(self.stages.get("tune", {}), {"candidates", "set", "prune_at", "keep"}, where="[tune]")
-        tried = self.stages.get("tune", {}).get("candidates", [])
-        if not isinstance(tried, list) or not all(isinstance(settings, dict) for settings in tried):
-            raise ConfigError(f"[tune] candidates is a list of tables such as [{{ margin = 2.0 }}]; found {tried!r}")
-        shared = self.stages.get("tune", {}).get("set", {})
-        if not isinstance(shared, dict):
-            raise ConfigError(f"[tune] set is a table of what all candidates share; found {shared!r}")
+        if not isinstance(self.published, dict) or not all(_is(v, float, int) for v in self.published.values()):
+            raise ConfigError(f"[published] is a table of numbers; found {self.published!r}")
+        if self.record is not None and (self.record.is_dir() or any(p.is_file() for p in self.record.parents)):
+            raise ConfigError(f"record names the file {str(self.record)!r}, which cannot be written there")
         for name in ("evaluate", "compare"):
             cuts = self.stages.get(name, {}).get("k", [10, 20])
             if not isinstance(cuts, list) or not all(isinstance(k, int) and k > 0 for k in cuts):
                 raise ConfigError(f"[{name}] k is a list of positive numbers such as [10, 20]; found {cuts!r}")
-        self.requests()
+        for request in self.requests():
+            configured(request)
+        if "tune" in self.stages:
+            self._check_tune()
+
+    def _check_tune(self) -> None:
+        table = self.stages["tune"]
+        tried = table.get("candidates")
+        if not isinstance(tried, list) or not tried or not all(isinstance(settings, dict) for settings in tried):
+            raise ConfigError(f"[tune] candidates is a list of tables such as [{{ margin = 2.0 }}]; found {tried!r}")
+        if len(tried) > MOST:
+            raise ConfigError(f"a search has 1 to {MOST} candidates; found {len(tried)}")
+        if not isinstance(table.get("set", {}), dict):
+            raise ConfigError(f"[tune] set is a table of what all candidates share; found {table['set']!r}")
+        for key in ("prune_at", "keep"):
+            if not _is(table.get(key, 1), int) or table.get(key, 1) < 1:
+                raise ConfigError(f"[tune] {key} is a whole number from 1; found {table[key]!r}")
+        for request in self.requests()[-1:]:
+            for settings in self.candidates():
+                configured(replace(request, settings=settings))
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """What ``tune`` tries: its ``set``, and each candidate over it."""
+        table = self.stages["tune"]
+        return [{**table.get("set", {}), **settings} for settings in table["candidates"]]
 
     def requests(self) -> list[TrainRequest]:
         """What the train tables ask for; raises `ConfigError` on a key that `hyperllm train` does not have."""
@@ -118,8 +140,11 @@ class Recipe:
         seeds = values.pop("seeds", None)
         if seeds is None:
             return [self._request(values)]
-        if not isinstance(seeds, list) or not seeds or not isinstance(values.get("run"), str) or "seed" in values:
-            raise ConfigError("[train] seeds is a list of numbers, beside run, the name they share, and without seed")
+        numbers = isinstance(seeds, list) and seeds and all(_is(seed, int) for seed in seeds)
+        if not numbers or len(set(seeds)) < len(seeds) or not isinstance(values.get("run"), str) or "seed" in values:
+            raise ConfigError(
+                "[train] seeds is a list of different whole numbers, beside run, the name they share, and without seed"
+            )
         numbered = ["run"] + ["phase1"] * str(values.get("phase1", "")).startswith("run:")
         return [
             self._request({**values, "seed": seed, **{key: f"{values[key]}-{seed}" for key in numbered}})
@@ -130,15 +155,21 @@ class Recipe:
         known = set(TrainRequest.__dataclass_fields__) | {"set", "seeds"}
         _check_keys(table, known, where="[train]")
         values = dict(table)
-        for name, kind in (("settings", dict), ("set", dict), ("phase1", str)):
-            if not isinstance(values.get(name, kind()), kind):
-                raise ConfigError(
-                    f"[train] {name} must be a {'table' if kind is dict else 'path'}; found {values[name]!r}"
-                )
+        kinds = dict.fromkeys(known, str) | dict.fromkeys(("settings", "set"), dict)
+        kinds |= {"seed": int, "compat": bool, "resume": bool}
+        told = {str: "text", dict: "a table", int: "a whole number", bool: "true or false"}
+        for name, value in values.items():
+            if not _is(value, kinds[name]):
+                raise ConfigError(f"[train] {name} must be {told[kinds[name]]}; found {value!r}")
         values["settings"] = {**values.pop("settings", {}), **values.pop("set", {})}
         if (start := values.get("phase1")) is not None:
             values["phase1"] = Path(start) if start.startswith("run:") else located(self.path.parent, start)
         return TrainRequest(**values)
+
+
+def _is(value: Any, *kinds: type) -> bool:
+    """Whether a value of the file is of one of these kinds; true is no number."""
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def search(
@@ -160,10 +191,14 @@ def search(
     *earlier, (target, *_) = recipe.tables()
     for request, *_ in earlier:
         train(workspace, request, progress=progress)
-    table = dict(recipe.stages["tune"])
-    request = replace(target, settings=table.pop("set", {}))
+    options = {key: value for key, value in recipe.stages["tune"].items() if key in ("prune_at", "keep")}
     trials = tune(
-        workspace, request, **table, progress=progress, on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")
+        workspace,
+        replace(target, settings={}),
+        recipe.candidates(),
+        **options,
+        progress=progress,
+        on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}"),
     )
     if recipe.record is not None:
         record.keep_trials(recipe.record, trials)

@@ -10,7 +10,6 @@ import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from hyperllm.errors import ConfigError
 from hyperllm.evaluation.evaluate import Evaluation
 from hyperllm.experiments.tune import Trial
 from hyperllm.experiments.workspace import RUN
-
-METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+from hyperllm.training.report import SELECTION as METRICS
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -38,18 +36,23 @@ def read(path: Path) -> dict[str, Any]:
 
 def keep_trials(path: Path, trials: Sequence[Trial]) -> None:
     """Put a search's trials, best first, into the record."""
-    _write(path, {**read(path), "trials": [asdict(trial) for trial in trials]})
+    _write(path, {**read(path), "trials": [trial.document() for trial in trials]})
 
 
 def keep_run(path: Path, folder: Path, evaluation: Evaluation, published: Mapping[str, float]) -> None:
-    """Put a finished run and its evaluation into the record; an earlier entry of the same configuration is replaced."""
+    """Put a finished run and its evaluation into the record.
+
+    What stood there of this run is replaced; runs of another configuration or other inputs, seeds apart, are dropped.
+    """
     manifest = artifacts.read(folder, RUN)
     record = read(path)
-    config = artifacts.digest(manifest.config)
+    setup = {key: value for key, value in manifest.config.items() if key != "seed"}
+    inputs = {key: value for key, value in manifest.inputs.items() if key != "phase1"}
     entry = {
         "run": folder.name,
         "seed": manifest.config.get("seed"),
-        "config_sha256": config,
+        "config_sha256": artifacts.digest(manifest.config),
+        "setup_sha256": artifacts.digest([setup, inputs]),
         "inputs": dict(manifest.inputs),
         "phases": manifest.facts.get("phases", {}),
         "peak_memory_mb": manifest.facts.get("peak_memory_mb"),
@@ -57,7 +60,8 @@ def keep_run(path: Path, folder: Path, evaluation: Evaluation, published: Mappin
         "mask": evaluation.mask,
         "metrics": {name: round(evaluation.metrics[name], 6) for name in METRICS if name in evaluation.metrics},
     }
-    others = [run for run in record.get("runs", []) if run["config_sha256"] != config]
+    kept = [run for run in record.get("runs", []) if run["run"] != entry["run"]]
+    others = [run for run in kept if run["setup_sha256"] == entry["setup_sha256"]]
     runs = sorted([*others, entry], key=lambda run: (str(run["run"]), run["seed"] or 0))
     _write(path, {**record, "published": dict(published), "config": manifest.config, "runs": runs})
 
@@ -76,12 +80,13 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
         runs = record.get("runs", [])
         if not runs:
             continue
-        means = [_spread([run["metrics"][name] for run in runs]) for name in METRICS]
-        published = [f"{record['published'][name]:.4f}" if name in record["published"] else "" for name in METRICS]
+        means = [_spread([run["metrics"][name] for run in runs if name in run["metrics"]]) for name in METRICS]
+        published = [f"{record['published'][name]:.4f}"[1:] for name in METRICS if name in record["published"]]
         last = [list(run["phases"].values())[-1] for run in runs if run["phases"]]
+        peaks = [run["peak_memory_mb"] for run in runs if run["peak_memory_mb"] is not None]
         cost = (
-            f"{statistics.mean(p['elapsed_s'] / p['epochs'] for p in last):.2f}" if last else "",
-            f"{max(run['peak_memory_mb'] or 0 for run in runs):.0f}",
+            f"{statistics.mean(p['elapsed_s'] / p['epochs'] for p in last):.1f}" if last else "",
+            f"{max(peaks)}" if peaks else "",
             f"{statistics.mean(p['valid'].get('saturated', 0.0) for p in last):.2f}" if last else "",
             " ".join(str(p["best_epoch"]) for p in last),
         )
@@ -89,14 +94,21 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
     return found
 
 
-HEADS = ("experiment", "seeds", *METRICS, "published", "s an epoch", "peak MB", "saturated", "best epoch")
+HEADS = ("experiment", "seeds", "R@10", "R@20", "N@10", "N@20", "published", "s/epoch", "MB", "saturated", "best epoch")
 
 
 def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
     mean = statistics.mean(values)
-    return f"{mean:.4f}" if len(values) == 1 else f"{mean:.4f} ± {statistics.stdev(values):.4f}"
+    text = f"{mean:.4f}" if len(values) == 1 else f"{mean:.4f} ± {statistics.stdev(values):.4f}"
+    return text.replace("0.", ".")
+
+
+def markdown(folder: Path) -> str:
+    """The rows as a table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (HEADS, ["---"] * len(HEADS), *rows(folder)))
 
 
 if __name__ == "__main__":
-    for row in (HEADS, ["---"] * len(HEADS), *rows(Path(sys.argv[1]))):
-        print("| " + " | ".join(row) + " |")
+    print(markdown(Path(sys.argv[1])))

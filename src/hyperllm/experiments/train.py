@@ -6,8 +6,8 @@ phase-1 vectors and the NumPy-only ``model/``. Test interactions are never read 
 
 from __future__ import annotations
 
-import resource
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -101,7 +101,7 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
     ) as work:
         _sweep(work)
         facts.update(plan.execute(place, work, progress))
-        aside = _keep_aside(folder, plan.config)
+        aside = keep_aside(folder, plan.config)
     return TrainedRun(plan.name, folder, facts, skipped=False, aside=aside)
 
 
@@ -112,7 +112,7 @@ def planned(workspace: Path, request: TrainRequest) -> Planned:
     return Planned(plan.name, plan.config, plan.inputs(place))
 
 
-def _keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:
+def keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:
     """Rename a finished run of other settings to ``NAME.1``, ``NAME.2`` …; a run of the same settings is replaced."""
     earlier = artifacts.peek(folder)
     if earlier is None or artifacts.digest(earlier.config) == artifacts.digest(config):
@@ -238,7 +238,22 @@ class _Plan:
         )
 
 
-def _plan(place: Workspace, request: TrainRequest) -> _Plan:
+@dataclass(frozen=True)
+class Configured:
+    """What a request says before any workspace is looked at."""
+
+    backbone_name: str
+    backbone: Backbone
+    framework: str
+    framework_config: BaseConfig
+    fit_config: FitConfig
+
+
+def configured(request: TrainRequest) -> Configured | None:
+    """Read the names and settings of a request; None for a baseline's. Raises `ConfigError` on a wrong one."""
+    if request.baseline is not None:
+        _baseline_plan(request)
+        return None
     published = request.compat and request.preset == TrainRequest.preset
     preset = choose("plain" if published else request.preset, PRESETS, what="preset")
     framework = request.framework or preset.framework
@@ -250,6 +265,15 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     classes = (backbone_class.config_class, config_class, FitConfig)
     settings = _settings(request, preset.chosen(backbone, framework), framework)
     backbone_config, framework_config, fit_config = build(classes, settings)
+    if framework_config.compat and backbone_config.curvature != 1:
+        raise ConfigError("compat repeats code that knows curvature 1 only; drop one of the two settings")
+    return Configured(backbone, backbone_class(backbone_config), framework, framework_config, fit_config)
+
+
+def _plan(place: Workspace, request: TrainRequest) -> _Plan:
+    found = configured(request)
+    assert found is not None
+    framework, backbone, framework_config = found.framework, found.backbone_name, found.framework_config
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
     if hyper is None:
         _refuse(request, ("phase1", "tags", "semantics"), f"--framework {framework}")
@@ -261,11 +285,11 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     needs_text = hyper is not None and hyper.uses_semantics and (phase1 is None or not hyper.uses_meta)
     return _Plan(
         name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
-        backbone=backbone_class(backbone_config),
+        backbone=found.backbone,
         backbone_name=backbone,
         framework=framework,
         framework_config=framework_config,
-        fit_config=fit_config,
+        fit_config=found.fit_config,
         tags=place.chosen("tags", request.tags) if hyper is not None and hyper.uses_tags else None,
         semantics=place.chosen("semantics", request.semantics) if needs_text else None,
         phase1=phase1,
@@ -326,10 +350,14 @@ def _write_run(work: Path, trained: Trained, split: Split) -> None:
 
 
 def _peak_mb() -> int:
-    """Most memory this process has held so far, and on a GPU the most that torch has."""
+    """Most memory this process has held so far, and on a GPU the most that torch has; 0 where nobody can say."""
     if torch.cuda.is_available() and (held := torch.cuda.max_memory_allocated()):
         return held >> 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    if sys.platform == "win32":
+        return 0
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
 
 
 def _facts(trained: Trained) -> dict[str, Any]:

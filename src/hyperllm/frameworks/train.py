@@ -159,9 +159,10 @@ class _Run:
         with torch.no_grad():
             backbone = self.backbone.reconfigured(time_coordinate=with_time)
             backbone.start(Streams(self.seed).torch("backbone"))
-            points = backbone(x.to(world.device), world.graph).points
+            points = backbone.to(world.device)(x.to(world.device), world.graph).points
         vectors, geometry = served(backbone, points)
-        return Trained(vectors[: world.users], vectors[world.users :], {}, {}, phase1, geometry)
+        weights = {f"backbone.{name}": value.cpu() for name, value in backbone.state_dict().items()}
+        return Trained(vectors[: world.users], vectors[world.users :], {}, weights, phase1, geometry)
 
     def _fit(self, phase: str, framework: Framework, limits: FitConfig, extra: Mapping[str, Any]) -> FitReport:
         identity = {

@@ -68,11 +68,11 @@ def contrastive_flat(a: Tensor, b: Tensor, *, temperature: float, population: in
 
 def _flat_rows(a: Tensor, b: Tensor, start: int, temperature: float, crowd: float) -> Tensor:
     squares = a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)
-    logits = -squares.clamp_min(0.0) / temperature
-    own = logits.diagonal(start)
-    mine = torch.zeros_like(logits, dtype=torch.bool)
+    own = -(a - b[start : start + len(a)]).square().sum(1) / temperature
+    mine = torch.zeros_like(squares, dtype=torch.bool)
     mine.diagonal(start).fill_(True)
-    return (torch.logsumexp(torch.where(mine, logits, logits + crowd), dim=1) - own).sum()
+    logits = torch.where(mine, own.unsqueeze(1), crowd - squares.clamp_min(0.0) / temperature)
+    return (torch.logsumexp(logits, dim=1) - own).sum()
 
 
 def _check(a: Tensor, b: Tensor, population: int | None) -> None:

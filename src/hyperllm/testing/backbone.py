@@ -143,10 +143,17 @@ class BackboneContract:
         for backbone in (bent, unit):
             backbone.start(torch.Generator().manual_seed(0))
         x, drawn = features(graph, 2.0), triplets(graph)
-        found, expected = bent(x, graph), unit(c**0.5 * x, graph)
-        torch.testing.assert_close(c**0.5 * found.points, expected.points, atol=1e-5, rtol=1e-5)
+        found = bent(x, graph, train=True, rng=torch.Generator().manual_seed(0))
+        expected = unit(c**0.5 * x, graph, train=True, rng=torch.Generator().manual_seed(0))
+        for ours, theirs in zip((found.points, *found.views), (expected.points, *expected.views), strict=True):
+            torch.testing.assert_close(c**0.5 * ours, theirs, atol=1e-5, rtol=1e-5)
         terms = (bent.losses(found, drawn, margin=1.0), unit.losses(expected, drawn, margin=c))
         torch.testing.assert_close(c * terms[0]["rank"], terms[1]["rank"], atol=1e-5, rtol=1e-5)
+        pulls = [
+            backbone.contrast(encoded.points, encoded.points.roll(1, 0), temperature=temperature)
+            for backbone, encoded, temperature in ((bent, found, 0.5), (unit, expected, 0.5 * c))
+        ]
+        torch.testing.assert_close(*pulls, atol=1e-4, rtol=1e-4)
 
     def test_losses_are_named_finite_scalars_that_grow_with_the_margin(self) -> None:
         """For one negative and for several."""
