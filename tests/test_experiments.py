@@ -59,7 +59,7 @@ def test_the_chosen_settings_won_the_search(path: Path) -> None:
     recipe = Recipe.read(path)
     if "tune" not in recipe.stages:
         pytest.skip("a file without a search")
-    candidates = recipe.stages["tune"]["candidates"]
+    candidates = recipe.candidates()
     assert len(candidates) <= MOST
     chosen = dict(the_request(recipe).settings)
     assert chosen in candidates

@@ -35,6 +35,8 @@ _ADAM: dict[str, Any] = {
 
 _BPR: dict[str, Any] = {**_ADAM, "learning_rate": 0.005, "weight_decay": 0.01, "margin": 0.0, "negatives": 4}
 
+_CENTROIDS: dict[str, Any] = {**_ADAM, "learning_rate": 0.01, "weight_decay": 0.01, "margin": 0.3, "negatives": 4}
+
 TUNED: Mapping[str, Settings] = {
     "hgcf": {"base": {**_ADAM, "negatives": 4}},
     "hgch": {
@@ -46,6 +48,8 @@ TUNED: Mapping[str, Settings] = {
         "hyperllm": {"margin": 1.6, "tag_margin": 0.6, "negatives": 3},
     },
     "hrcf": {"base": {**_ADAM, "negatives": 4}, "hyperllm": {"tag_margin": 0.4}},
+    "lgcf": {"base": _CENTROIDS},
+    "lhgcn": {"base": _CENTROIDS},
     "hypercl": {"base": _ADAM, "hyperllm": {"tag_margin": 0.4, "view_weight": 0.02}},
     "lightgcn": {
         "base": _BPR,
