@@ -11,10 +11,11 @@ import torch
 from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 
-from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded
+from hyperllm.backbones.base import BackboneConfig, Encoded
+from hyperllm.backbones.hgcf import HGCF
 from hyperllm.config import SETTINGS
 from hyperllm.geometry import lorentz
-from hyperllm.graph import Graph, Triplets
+from hyperllm.graph import Triplets
 from hyperllm.losses.ranking import margin_ranking
 
 
@@ -26,7 +27,7 @@ class HICFConfig(BackboneConfig):
     """Whether the adaptive margin passes gradient to its two points."""
 
 
-class HICF(Backbone):
+class HICF(HGCF):
     """Adaptive margin and the most informative of ``negatives`` candidates a pair; margins act about half as large.
 
     Deviation: published code measures which candidate is nearest by the ambient Euclidean distance; here it is the
@@ -35,10 +36,6 @@ class HICF(Backbone):
 
     config_class = HICFConfig
     config: HICFConfig
-
-    def combine(self, x: Tensor, graph: Graph) -> Tensor:
-        """Σ_{ℓ=1..L} Âˡ x."""
-        return graph.propagated_sum(x, self.config.layers)
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """Sum over triplets of max(d²(a,p) − d²(a,n*) + m·σ(δ(a,p)), 0)."""

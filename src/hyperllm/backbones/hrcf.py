@@ -13,7 +13,8 @@ from pydantic import NonNegativeFloat
 from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 
-from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded
+from hyperllm.backbones.base import BackboneConfig, Encoded
+from hyperllm.backbones.hgcf import HGCF
 from hyperllm.config import SETTINGS
 from hyperllm.graph import Graph, Triplets
 
@@ -28,7 +29,7 @@ class HRCFConfig(BackboneConfig):
     """α, weight of the term that pushes items away from the root."""
 
 
-class HRCF(Backbone):
+class HRCF(HGCF):
     """Root alignment, and a regulariser that keeps items off the root.
 
     Deviation: published code takes Ω of points after the clamp, where it has no gradient as soon as all items are
@@ -40,7 +41,7 @@ class HRCF(Backbone):
 
     def combine(self, x: Tensor, graph: Graph) -> Tensor:
         """Σ_{ℓ=1..L} Âˡ x minus its mean over all nodes of the graph."""
-        total = graph.propagated_sum(x, self.config.layers)
+        total = super().combine(x, graph)
         return total - total.mean(dim=0)
 
     def forward(self, x: Tensor, graph: Graph, *, train: bool = False, rng: torch.Generator | None = None) -> Encoded:

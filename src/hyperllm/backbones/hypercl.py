@@ -15,7 +15,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 
-from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded
+from hyperllm.backbones.base import BackboneConfig, Encoded
+from hyperllm.backbones.hgcf import HGCF
 from hyperllm.config import SETTINGS
 from hyperllm.errors import ConfigError
 from hyperllm.geometry import lorentz
@@ -36,7 +37,7 @@ class HyperCLConfig(BackboneConfig):
     """Whether the tag graph gets views too."""
 
 
-class HyperCL(Backbone):
+class HyperCL(HGCF):
     """HGCF with a tangent and a fully hyperbolic view, drawn from ``rng`` while training.
 
     Deviation from published code: the softmax is a log-sum-exp, a node that is in the batch twice counts once, and a
@@ -45,10 +46,6 @@ class HyperCL(Backbone):
 
     config_class = HyperCLConfig
     config: HyperCLConfig
-
-    def combine(self, x: Tensor, graph: Graph) -> Tensor:
-        """Σ_{ℓ=1..L} Âˡ x."""
-        return graph.propagated_sum(x, self.config.layers)
 
     def forward(self, x: Tensor, graph: Graph, *, train: bool = False, rng: torch.Generator | None = None) -> Encoded:
         """Encode; while training two views (n, d+1) of points, each of a graph that lacks some edges."""
