@@ -98,6 +98,10 @@ class Backbone(nn.Module):
         """Eq. 16 between two views (s, d+1) of the same nodes' points, a scalar; see `losses.contrastive`."""
         return contrastive(a, b, temperature=temperature, c=self.config.curvature, population=population)
 
+    def batch_weight(self, triplets: Triplets) -> float:
+        """What a mean over the batch is multiplied by to stand beside `losses`, which sum over it."""
+        return float(len(triplets.anchor))
+
     def saturated(self, encoded: Encoded) -> Tensor:
         """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
         if self.config.radius is None:

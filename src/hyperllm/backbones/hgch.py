@@ -48,6 +48,10 @@ class HGCH(CentroidBackbone):
             terms["rank"] = terms["rank"] / count.clamp_min(1.0)
         return terms
 
+    def batch_weight(self, triplets: Triplets) -> float:
+        """1 where the loss is a mean itself."""
+        return 1.0 if self.config.reduction == "mean_active" else super().batch_weight(triplets)
+
 
 def violations(points: Tensor, triplets: Triplets, *, margin: float, c: float = 1.0) -> Tensor:
     """How many (triplet, negative) violate the margin, a scalar: the slope of the summed hinge in the margin."""

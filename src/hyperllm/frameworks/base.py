@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,9 +35,10 @@ CUTOFFS = (10, 20)
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's work in a 1-based epoch: user–item triplets, and what the tag branch adds.
+    """One step's work in a 1-based epoch: user–item triplets, and what a framework adds.
 
-    ``tag`` are its triplets, ``drawn`` the item rows of Eq. 16; None without, or for all.
+    ``tag`` are the tag branch's triplets, ``drawn`` the rows an extra term takes: items of Eq. 16, masked nodes; None
+    without, or for all.
     """
 
     epoch: int
@@ -52,6 +54,10 @@ class Batch:
 
 class Framework(nn.Module):
     """Trains ``backbone`` on ``world``; subclasses fill the two seams."""
+
+    config_class: ClassVar[type[BaseConfig]] = BaseConfig
+    uses_text: ClassVar[bool] = False
+    """Whether the world must have text vectors."""
 
     def __init__(self, world: World, backbone: Backbone, config: BaseConfig, *, seed: int = 0) -> None:
         super().__init__()
@@ -81,6 +87,11 @@ class Framework(nn.Module):
         """Tangent vectors (n, d) of all users, then all items."""
         raise NotImplementedError
 
+    def training_features(self, batch: Batch) -> Tensor:
+        """What goes in at a step, where that differs from `features`."""
+        del batch
+        return self.features()
+
     def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """Named, weighted terms beside the backbone's own; ``x`` are the features that were encoded."""
         del x, encoded, batch
@@ -88,7 +99,7 @@ class Framework(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """All terms of one step; a backbone that drops edges drops the same ones all through an epoch."""
-        x = self.features()
+        x = self.training_features(batch)
         encoded = self.backbone(x, self.world.graph, train=True, rng=self.streams.torch("views", batch.epoch))
         terms = self.backbone.losses(encoded, batch.user_item, margin=self.margin)
         return {**terms, **self.extra_losses(x, encoded, batch)}
@@ -127,10 +138,18 @@ class Base(Framework):
 
     def __init__(self, world: World, backbone: Backbone, config: BaseConfig, *, seed: int = 0) -> None:
         super().__init__(world, backbone, config, seed=seed)
-        generator = self.streams.torch("init")
-        start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
-        self.nodes = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
+        self.nodes = NodeTable(self.start(), manifold=config.parametrisation == "manifold").to(world.device)
         self.optimizers = [table_optimizer([self.nodes.weight], config), *backbone_optimizers(self.backbone, config)]
+
+    def start(self) -> Tensor:
+        """Tangent vectors (n, d) where the tables begin: noise."""
+        generator, config = self.streams.torch("init"), self.config
+        return uniform_start(self.world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
+
+    def learning(self, modules: nn.Module, rate: float) -> None:
+        """Train Euclidean ``modules`` along with the tables, by Adam."""
+        modules.to(self.world.device)
+        self.optimizers = [*self.optimizers, torch.optim.Adam(modules.parameters(), lr=rate)]
 
     def features(self) -> Tensor:
         """The table."""

@@ -113,7 +113,7 @@ class HyperLLMConfig(BaseConfig):
         return self.uses_tags and self.variant != "no-contrast" and self.contrast_weight > 0
 
 
-_QUIRKS: dict[str, object] = {
+QUIRKS: dict[str, object] = {
     "compat": True,
     "dim": 49,
     "parametrisation": "manifold",
@@ -123,9 +123,9 @@ _QUIRKS: dict[str, object] = {
 }
 
 COMPAT: dict[str, dict[str, object]] = {
-    "base": _QUIRKS,
+    "base": QUIRKS,
     "hyperllm": {
-        **_QUIRKS,
+        **QUIRKS,
         "margin": 1.6,
         "tag_edge_weight": 2.0,
         "text_dim": None,
@@ -138,4 +138,4 @@ COMPAT: dict[str, dict[str, object]] = {
         "item_radius": None,
     },
 }
-"""What ``--compat`` sets in a run of each framework."""
+"""What ``--compat`` sets in a run of each framework; `QUIRKS` in those that are not named."""

@@ -21,7 +21,7 @@ from hyperllm.frameworks.base import Batch, Framework, backbone_optimizers, epoc
 from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.experts import MixtureOfExperts
 from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
-from hyperllm.frameworks.whitening import Whitening
+from hyperllm.frameworks.text import text_features
 from hyperllm.frameworks.world import World
 from hyperllm.graph import Graph, Triplets
 from hyperllm.training.compat import CompatSampler, half_of_nonzeros
@@ -29,22 +29,11 @@ from hyperllm.training.sampling import PositivePairs, TripletSampler, join
 from hyperllm.training.streams import Streams
 
 
-def text_features(world: World, config: HyperLLMConfig) -> Tensor:
-    """(u + i, r) inputs of the experts: whitened to ``text_dim`` directions and scaled to unit length, or raw."""
-    if world.semantics is None:
-        raise DataError("this variant needs text vectors; run `hyperllm embed` first, or use --variant structural")
-    users, items = world.semantics.user_vectors, world.semantics.item_vectors
-    if config.text_dim is not None:
-        step = Whitening.fit(items, dim=config.text_dim)
-        users, items = step.directions(users), step.directions(items)
-    return torch.from_numpy(np.concatenate([users, items])).to(world.device)
-
-
 def expert_inputs(
     world: World, config: HyperLLMConfig, streams: Streams, *, dim: int, trainable: bool
 ) -> SemanticInputs:
     """A fresh Mixture of Experts over the world's text vectors, with outputs of ``dim`` columns."""
-    vectors = text_features(world, config)
+    vectors = text_features(world, config.text_dim)
     experts = MixtureOfExperts(vectors.shape[1], dim, experts=config.experts, generator=streams.torch("experts"))
     return SemanticInputs(experts, vectors, trainable=trainable).to(world.device)
 
@@ -81,6 +70,9 @@ class Integration(Framework):
     the tables give way to live experts.
     """
 
+    config_class = HyperLLMConfig
+    config: HyperLLMConfig
+
     def __init__(
         self,
         world: World,
@@ -91,7 +83,6 @@ class Integration(Framework):
         seed: int = 0,
     ) -> None:
         super().__init__(world, backbone, config, seed=seed)
-        self.hyper = config
         self.nodes, dim, optimizer = self._inputs(start)
         self.optimizers = [optimizer, *backbone_optimizers(self.backbone, config)]
         self.tags: TagBranch | None = None
@@ -100,7 +91,7 @@ class Integration(Framework):
             self.optimizers.append(table_optimizer([self.tags.nodes.weight], config))
 
     def _inputs(self, start: Tensor | None) -> tuple[nn.Module, int, torch.optim.Optimizer]:
-        config, world = self.hyper, self.world
+        config, world = self.config, self.world
         if config.variant == "no-meta":
             live = expert_inputs(world, config, self.streams, dim=config.dim, trainable=config.semantics_trainable)
             learned = [p for p in live.parameters() if p.requires_grad]
@@ -125,7 +116,7 @@ class Integration(Framework):
             yield Batch(epoch, batch.user_item, tag, self._contrasted(rng))
 
     def _contrasted(self, rng: np.random.Generator) -> Tensor | None:
-        wanted = self.hyper.contrast_drawn(self.world.items) if self.hyper.uses_contrast else None
+        wanted = self.config.contrast_drawn(self.world.items) if self.config.uses_contrast else None
         if wanted is None:
             return None
         return torch.from_numpy(rng.choice(self.world.items, wanted, replace=False, shuffle=False))
@@ -135,17 +126,17 @@ class Integration(Framework):
         if self.tags is None or batch.tag is None:
             return {}
         other = self.tags.encode(self.backbone, x[self.world.users :], epoch=batch.epoch)
-        terms = self.backbone.losses(other, batch.tag, margin=self.hyper.tag_margin)
+        terms = self.backbone.losses(other, batch.tag, margin=self.config.tag_margin)
         terms = {f"tag_{name}": value for name, value in terms.items()}
-        if self.hyper.uses_contrast:
+        if self.config.uses_contrast:
             drawn, users, tags = batch.drawn, self.world.users, self.tags.graph.left
             if drawn is None:
                 views = encoded.points[users:], other.points[tags:]
             else:
                 views = encoded.points.index_select(0, users + drawn), other.points.index_select(0, tags + drawn)
-            temperature, population = self.hyper.contrast_temperature, self.world.items
+            temperature, population = self.config.contrast_temperature, self.world.items
             value = self.backbone.contrast(*views, temperature=temperature, population=population)
-            terms["contrast"] = self.hyper.contrast_weight * value
+            terms["contrast"] = self.config.contrast_weight * value
         return terms
 
 

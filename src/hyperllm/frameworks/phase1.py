@@ -69,7 +69,7 @@ class Phase1Vectors:
         (``compat``); otherwise that column is dropped and d is one less.
         """
         users, items = (self._tangent(torch.from_numpy(part), compat) for part in (self.users, self.items))
-        return torch.cat([_scaled(users, user_radius), _scaled(items, item_radius)])
+        return torch.cat([scaled(users, user_radius), scaled(items, item_radius)])
 
     def _tangent(self, vectors: Tensor, compat: bool) -> Tensor:
         if not self.time_coordinate:
@@ -79,7 +79,8 @@ class Phase1Vectors:
         return vectors[:, 1:]
 
 
-def _scaled(vectors: Tensor, radius: float | None) -> Tensor:
+def scaled(vectors: Tensor, radius: float | None) -> Tensor:
+    """Vectors (n, d) times the number that makes ``radius`` their mean length; as they are without one."""
     mean = float(vectors.norm(dim=1).mean()) if len(vectors) else 0.0
     return vectors if radius is None or mean == 0 else vectors * (radius / mean)
 

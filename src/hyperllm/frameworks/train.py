@@ -38,7 +38,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 class Progress(Protocol):
-    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2`` or ``base``."""
+    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2``, ``base``, or ``training`` of another framework."""
 
     def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
         """A step of an epoch is done."""
@@ -77,9 +77,27 @@ def train_base(
     progress: Progress | None = None,
 ) -> Trained:
     """Train a backbone alone."""
-    config = config or BaseConfig()
+    common: dict[str, Any] = {"backbone": backbone, "config": config, "fit_config": fit_config, "seed": seed}
+    return train_framework(Base, split, **common, device=device, folder=folder, progress=progress)
+
+
+def train_framework(
+    framework: type[Framework],
+    split: Split,
+    *,
+    semantics: Semantics | None = None,
+    backbone: Backbone | None = None,
+    config: BaseConfig | None = None,
+    fit_config: FitConfig | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a framework of one phase, such as a rival; ``config`` is of its own class, and its defaults without."""
+    config = config or framework.config_class()
     run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
-    return run.base(World.of(split, device=device))
+    return run.one(framework, World.of(split, semantics=semantics if framework.uses_text else None, device=device))
 
 
 def train_hyperllm(
@@ -122,10 +140,11 @@ class _Run:
     def __post_init__(self) -> None:
         keep_freed_memory()  # before the first tensor
 
-    def base(self, world: World) -> Trained:
-        framework = Base(world, self.backbone, self.config, seed=self.seed).to(world.device)
-        report = self._fit("base", framework, self.fit_config, {})
-        return _trained(framework, {"base": report})
+    def one(self, kind: type[Framework], world: World) -> Trained:
+        framework = kind(world, self.backbone, self.config, seed=self.seed).to(world.device)
+        phase = "base" if kind is Base else "training"
+        report = self._fit(phase, framework, self.fit_config, {} if kind is Base else {"framework": kind.__name__})
+        return _trained(framework, {phase: report})
 
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         reports: dict[str, FitReport] = {}

@@ -128,9 +128,17 @@ class Poincare(_Curved):
 class Euclidean:
     """Flat space; a point (…, d) is its own tangent vector, and points rank by their inner product."""
 
+    def expmap0(self, v: Tensor) -> Tensor:
+        """The vector itself."""
+        return v
+
     def logmap0(self, x: Tensor) -> Tensor:
         """The point itself."""
         return x
+
+    def sqdist(self, x: Tensor, y: Tensor) -> Tensor:
+        """Squared distance, row by row."""
+        return (x - y).square().sum(-1)
 
     def queries(self, x: Tensor) -> Tensor:
         """The point itself."""

@@ -1,0 +1,56 @@
+"""HERec: Hyperbolic Representations for LLM-enhanced Recommendation (arXiv 2411.13865), its alignment, ported.
+
+Free tables and the backbone's own loss, beside the squared geodesic distance between a node's point and the point that
+its text vector s is brought to. Shapes: n nodes, b triplets, d dims, d₁ text dims.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from hyperllm.backbones.base import Backbone, Encoded
+from hyperllm.config import SETTINGS
+from hyperllm.frameworks.base import Base, Batch
+from hyperllm.frameworks.rlmrec import between
+from hyperllm.frameworks.text import TextConfig, text_features
+from hyperllm.frameworks.world import World
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class HERecConfig(TextConfig):
+    """HERec."""
+
+    text_learning_rate: PositiveFloat = 1e-4
+    """Step size of Adam for the layers over text vectors."""
+    align_weight: NonNegativeFloat = 0.1
+    """α of the alignment, a sum over users and positives of the batch; 0 is plain training."""
+
+
+class HERec(Base):
+    """α·Σ over users and positives of d²(h, exp₀(f(s))); f is shared by users and items."""
+
+    config_class = HERecConfig
+    config: HERecConfig
+    uses_text = True
+    texts: Tensor
+
+    def __init__(self, world: World, backbone: Backbone, config: HERecConfig, *, seed: int = 0) -> None:
+        super().__init__(world, backbone, config, seed=seed)
+        texts = text_features(world, config.text_dim)
+        self.register_buffer("texts", texts, persistent=False)
+        self.project = between(texts.shape[1], config.dim, self.streams.torch("project"))
+        self.learning(self.project, config.text_learning_rate)
+
+    def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+        """``align``; not computed where α is 0."""
+        if not self.config.align_weight:
+            return {}
+        drawn, manifold = batch.user_item, self.backbone.manifold
+        rows, times = torch.unique(torch.cat([drawn.anchor, drawn.positive]), return_counts=True)
+        texts = manifold.expmap0(self.project(self.texts.index_select(0, rows)))
+        apart = manifold.sqdist(encoded.points.index_select(0, rows), texts)
+        weight = self.config.align_weight * self.backbone.batch_weight(drawn) / len(drawn.anchor)
+        return {"align": weight * (times * apart).sum()}
