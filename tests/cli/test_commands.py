@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -54,6 +55,16 @@ def test_evaluate_json_has_what_the_contract_names(hyperllm: Command, work: Path
     assert {"run": "base", "part": "test", "mask": "train"}.items() <= document.items()
     assert {"recall@10", "recall@20", "ndcg@10", "ndcg@20"} <= set(document["metrics"])
     assert document["users"] == len(set(Split.load(work / "split").test.user))
+    assert {"coverage@10", "gini@10", "novelty@20", "arp@20", "popularity_lift@20", "diversity@20"} <= set(
+        document["beyond"]
+    )
+
+
+def test_evaluate_shows_what_lies_beyond_accuracy(hyperllm: Command, work: Path) -> None:
+    text = hyperllm("evaluate", work, "popularity", "--k", "1,5").out
+    table = text.split("beyond accuracy")[1]
+    assert all(name in table for name in ("coverage", "novelty", "popularity_lift", "diversity"))
+    assert "recall" not in table
 
 
 def test_evaluate_records_each_look_at_the_test_part_and_none_at_validation(hyperllm: Command, work: Path) -> None:
@@ -78,6 +89,16 @@ def test_compare_as_text_and_latex(hyperllm: Command, work: Path) -> None:
     assert "95 % interval" in text
     assert text.count("popularity") >= 4
     assert r"\begin{tabular}" in hyperllm("compare", work, "hyperllm", "base", "--latex").out
+
+
+def test_compare_seeds_as_one_run(hyperllm: Command, work: Path) -> None:
+    hyperllm("train", work, "--framework", "base", *TINY, "--seed", 1, "--run", "base-1")
+    command = ("compare", work, "hyperllm", "base,base-1")
+    assert "seeds (base 2)" in hyperllm(*command).out
+    cells = hyperllm(*command, "--k", "5", "--json").document
+    told = [(cell["run"], cell["metric"], cell["seeds"]) for cell in cells]
+    assert told == [(run, f"{name}@5", n) for run, n in (("hyperllm", 1), ("base", 2)) for name in ("recall", "ndcg")]
+    assert [cell["std"] is None for cell in cells] == [True, True, False, False]
 
 
 def test_recommend_some_users(hyperllm: Command, finished: Path) -> None:
@@ -133,6 +154,41 @@ framework = "base"
     assert ["epochs  " in told[0], "pruned" in told[1]] == [True, True]
     assert (tmp_path / "w" / "runs" / "base" / "model").is_dir()
     assert hyperllm("tune", tmp_path / "w", tmp_path / "none.toml").code == 2
+
+
+def test_tune_searches_a_space_and_goes_on_after_an_interruption(
+    hyperllm: Command, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = shutil.copytree(finished, tmp_path / "work")
+    space = tmp_path / "space.toml"
+    space.write_text("margin = [1.0]\nlearning_rate = [0.001, 0.01, 0.1]\n")
+    asked = ("--framework", "base", "--space", space, "--run", "best", *TINY, "--set", "optimizer=adam")
+    words = ("tune", work, *asked)
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperllm.experiments.search._importances", _interrupted)
+        assert hyperllm(*words, "--trials", "2").code == 130
+    ended = hyperllm(*words, "--trials", "2")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("epochs  ") == 2
+    assert "importance of settings: learning_rate 1.00, margin 0.00; pictures: " in ended.out
+    assert 'best: set = { epochs = 2, dim = 8, batch_size = 512, optimizer = "adam", margin = 1.0, ' in ended.out
+    assert "epochs {" not in ended.err, "trials were trained again"
+    found = hyperllm(*words, "--json").document
+    assert [len(found["trials"]), found["run"], found["settings"]["dim"]] == [3, "best", 8]
+    assert hyperllm("evaluate", work, "best").code == 0
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_tune_takes_a_file_or_options(hyperllm: Command, finished: Path, tmp_path: Path) -> None:
+    ended = hyperllm("tune", finished, tmp_path / "cell.toml", "--trials", "3")
+    assert ended.code == 2
+    assert "give either the file or options" in ended.err
+    ended = hyperllm("tune", finished, "--framework", "base", "--space", "papr")
+    assert ended.code == 2
+    assert "Did you mean 'paper'?" in ended.err
 
 
 def test_run_does_all_stages_of_a_file(hyperllm: Command, raw: Path, tmp_path: Path) -> None:

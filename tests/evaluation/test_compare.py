@@ -108,7 +108,60 @@ def test_text_and_latex(three: dict[str, pl.DataFrame]) -> None:
     assert r"\underline{" in drawn
     assert drawn.count(r"\\") == 3
     assert "minus my_base" in text(found)
-    assert [r.p_value for r in text_rows(found)] == ["", "<0.0001"]
+    assert [r.p_value for r in text_rows(found)] == ["", "<0.0001 *"]
+    assert "±" not in text(found)
+
+
+def test_seeds_are_averaged_user_by_user() -> None:
+    base = [table(np.array(values)) for values in ([0.0, 0.2, 0.4], [0.2, 0.4, 0.6])]  # means 0.2 and 0.4
+    full = [table(np.array(values)) for values in ([0.3, 0.9, 0.6], [0.5, 0.7, 0.6])]  # both 0.6
+    found = compare({"base": base, "full": full})
+    first, second = found.cells
+    assert (first.mean, first.seeds, first.difference) == (pytest.approx(0.3), 2, None)
+    assert first.std == pytest.approx(np.sqrt(0.02))  # deviations ∓ 0.1, over 2 − 1
+    assert (second.mean, second.std, second.seeds) == (pytest.approx(0.6), pytest.approx(0.0), 2)
+    assert second.difference == pytest.approx(0.3)
+    averaged = {"base": table(np.array([0.1, 0.3, 0.5])), "full": table(np.array([0.4, 0.8, 0.6]))}
+    alone = compare(averaged).cell("full", "recall@20")
+    assert (second.low, second.high, second.p_value) == pytest.approx((alone.low, alone.high, alone.p_value))
+    assert (alone.std, alone.seeds) == (None, 1)
+
+
+@given(st.permutations(range(4)), st.integers(0, 2**16))
+def test_the_order_of_seeds_does_not_matter(order: list[int], seed: int) -> None:
+    values = np.random.default_rng(seed).integers(4, size=(4, 30)) / 3
+    tables = [table(row) for row in values]
+    found = compare({"a": tables, "b": [tables[n] for n in order]}, resamples=1).cells
+    assert found[1].p_value == 1.0
+    assert found[1].std == pytest.approx(found[0].std)
+
+
+def test_one_seed_in_a_list_is_that_table(three: dict[str, pl.DataFrame]) -> None:
+    assert compare({name: [only] for name, only in three.items()}) == compare(three)
+
+
+def test_more_seeds_are_not_taken_for_a_difference() -> None:
+    draws = [table((np.arange(100) % 5 == seed).astype(float)) for seed in range(5)]  # each hits a fifth of the users
+    runs = {"five": draws, "one": draws[0]}  # the same mean; 80 differences of -0.2 and 20 of 0.8
+    found, ranked = compare(runs, resamples=1), compare(runs, resamples=1, test="wilcoxon")
+    p_value, misled = (comparison.cell("one", "recall@20").p_value for comparison in (found, ranked))
+    assert (found.test, p_value) == ("t", pytest.approx(1.0))
+    assert misled is not None
+    assert misled < 0.05
+
+
+def test_seeds_as_text_and_latex() -> None:
+    rng = np.random.default_rng(0)
+    low, high = ([table(rng.random(200) + gap) for _ in range(2)] for gap in (0.0, 0.5))
+    found = compare({"base": low, "full": high, "one": high[0]})
+    rows = text_rows(found)
+    assert [row.mean for row in rows[:2]] == [f"{c.mean:.4f} ± {c.std:.4f}" for c in found.cells[:2]]
+    assert "±" not in rows[2].mean
+    assert "seeds (base 2, full 2)" in text(found)
+    full = found.cell("full", "recall@20")
+    star = r"$^{*}$"
+    assert f"{full.mean:.4f}}}{star} $\\pm$ {full.std:.4f}" in latex(found)
+    assert "% mean over 200 users and seeds (base 2, full 2)" in latex(found)
 
 
 def test_escape() -> None:
@@ -128,6 +181,10 @@ def test_wrong_input(three: dict[str, pl.DataFrame]) -> None:
         compare({"a": three["base"], "b": table(np.zeros(400), "ndcg@20")})
     with pytest.raises(DataError, match="no run"):
         compare({})
+    with pytest.raises(DataError, match="'a' has no per-user table"):
+        compare({"a": []})
+    with pytest.raises(MisalignedArrays, match="'seeds' was measured on 399"):
+        compare({"seeds": [three["base"], three["base"].head(399)]})
     with pytest.raises(DataError, match="no column 'user_id'"):
         compare({"a": three["base"].drop("user_id")})
     with pytest.raises(DataError, match="each measured user once"):

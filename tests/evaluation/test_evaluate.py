@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from hyperllm import artifacts
 from hyperllm.baselines.popularity import popularity
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays
-from hyperllm.evaluation.evaluate import Evaluation, evaluate, hits
+from hyperllm.evaluation.beyond import beyond_accuracy
+from hyperllm.evaluation.evaluate import KIND, Evaluation, evaluate, hits
 from hyperllm.evaluation.rank import TopK, topk
 from hyperllm.ids import Rows, Vocabulary
 
@@ -73,13 +76,27 @@ def test_validation_part_hides_training_only(small: Split) -> None:
         evaluate(Fixed(scores), small, part="valid", mask="train+valid")
 
 
-def test_beyond_accuracy_by_hand() -> None:
-    pair = Pairs(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 2]))
-    test = Pairs(np.array([0, 1]), np.array([3, 3]))
-    split = Split(Vocabulary.of("ab"), Vocabulary.of(range(4)), pair, Pairs(test.user, np.array([2, 1])), test)
-    found = evaluate(Fixed(np.array([[0.0, 0, 9, 1], [0, 0, 9, 1]])), split, k=(1,))
-    assert found.beyond_accuracy["coverage@1"] == 0.5  # user a sees item 2, user b item 3
-    assert found.beyond_accuracy["novelty@1"] == 2.0  # one click of four; item 3, never clicked, counts as one
+def test_beyond_is_about_the_lists_and_the_model_s_own_tags(small: Split) -> None:
+    edges = np.array([[0, 0], [0, 1], [1, 2]])
+    tags = TagGraph(Vocabulary.of("xy"), small.items, ("x", "y"), np.array([1, 1]), edges, np.empty((0, 2), int), False)
+    model = Fixed(np.random.default_rng(4).random((12, 9)))
+    assert "diversity@3" not in evaluate(model, small, k=(3,)).beyond
+    model.tags = tags  # pyright: ignore[reportAttributeAccessIssue]
+    found = evaluate(model, small, k=(1, 3))
+    users, train = np.arange(10), small.train.matrix(12, 9)
+    lists = model.topk(users, 3, mask=train).items
+    assert found.beyond == beyond_accuracy(lists, train, user_rows=users, k=(1, 3), tags=tags)
+    assert "diversity@3" in found.beyond
+    assert set(found.metrics).isdisjoint(found.beyond)
+
+
+def test_tags_of_other_items_are_refused(small: Split) -> None:
+    nothing = np.empty((0, 2), dtype=np.int64)
+    model = Fixed(np.zeros((12, 9)))
+    other = Vocabulary.of(f"x{n}" for n in range(9))
+    model.tags = TagGraph(Vocabulary.of("x"), other, ("x",), np.array([1]), nothing, nothing, False)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(MisalignedArrays, match="tags belong to other items"):
+        evaluate(model, small)
 
 
 def test_per_user_rows_average_to_the_metrics(small: Split) -> None:
@@ -94,6 +111,7 @@ def test_document_is_json(small: Split) -> None:
     told = json.loads(json.dumps(found.document("pop")))
     assert (told["run"], told["part"], told["mask"], told["users"]) == ("pop", "test", "train", 10)
     assert {"recall@10", "recall@20", "ndcg@10", "ndcg@20"} <= set(told["metrics"])
+    assert {"coverage@10", "gini@20", "novelty@20", "arp@20", "popularity_lift@20"} <= set(told["beyond"])
 
 
 def test_saved_and_loaded(small: Split, tmp_path: Path) -> None:
@@ -105,6 +123,24 @@ def test_saved_and_loaded(small: Split, tmp_path: Path) -> None:
     (tmp_path / "test" / "metrics.json").write_text("{}")
     with pytest.raises(Corrupt):
         Evaluation.load(tmp_path / "test")
+
+
+def test_an_evaluation_stored_without_beyond_is_read(small: Split, tmp_path: Path) -> None:
+    found = evaluate(popularity(small), small)
+    with artifacts.writing(tmp_path / "old", KIND) as work:
+        told = found.document("pop")
+        told["beyond_accuracy"] = told.pop("beyond")
+        artifacts.write_json(work / "metrics.json", told)
+        found.per_user.write_parquet(work / "per_user.parquet")
+    again = Evaluation.load(tmp_path / "old")
+    assert (again.metrics, again.beyond) == (found.metrics, {})
+
+
+def test_stored_metrics_of_another_shape_are_corrupt(small: Split, tmp_path: Path) -> None:
+    with artifacts.writing(tmp_path / "odd", KIND) as work:
+        (work / "metrics.json").write_text("[]")
+    with pytest.raises(Corrupt, match="Run `evaluate` again"):
+        Evaluation.load(tmp_path / "odd")
 
 
 def test_model_of_another_split_is_refused(small: Split) -> None:

@@ -95,3 +95,11 @@ def test_a_flat_curve_can_be_drawn() -> None:
 @pytest.mark.parametrize("numbers", [True, False])
 def test_columns_are_flush_right_only_where_they_hold_numbers(numbers: bool) -> None:
     assert ("number" in page.table(["a", "b"], [["x", "y"]], caption="c", numbers=numbers)) is numbers
+
+
+def test_a_page_takes_more_style_and_a_script_and_has_none_otherwise() -> None:
+    told = page.page("t", [page.section("h", [], anchor="here")], style=".x { color: red }", script="let $body = 1;\n")
+    assert '<section id="here">' in told
+    assert ".x { color: red }</style>" in told
+    assert "<script>\nlet $body = 1;\n</script>\n</body>" in told
+    assert "<script" not in page.page("t", [])

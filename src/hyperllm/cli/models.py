@@ -13,6 +13,22 @@ import typer
 from hyperllm.cli import show
 from hyperllm.errors import ConfigError
 
+BackboneName = Annotated[str | None, typer.Option(help="hgcf")]
+FrameworkName = Annotated[str | None, typer.Option(help="hyperllm or base")]
+VariantName = Annotated[
+    str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")
+]
+RunName = Annotated[str | None, typer.Option(help="Name of the run.")]
+TagSet = Annotated[str | None, typer.Option(help="Tag set, or none.")]
+VectorSet = Annotated[str | None, typer.Option(help="Set of text vectors.")]
+PresetName = Annotated[str, typer.Option(help="Named settings.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any number of times.")]
+Phase1 = Annotated[
+    Path | None,
+    typer.Option(help="Start phase 2 from this .npz, or run:NAME from another run's; phase 1 is done."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
@@ -22,22 +38,18 @@ def register(app: typer.Typer) -> None:
 
 def train(
     workspace: Path,
-    backbone: Annotated[str | None, typer.Option(help="hgcf")] = None,
-    framework: Annotated[str | None, typer.Option(help="hyperllm or base")] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")
-    ] = None,
+    backbone: BackboneName = None,
+    framework: FrameworkName = None,
+    variant: VariantName = None,
     baseline: Annotated[str | None, typer.Option(help="popularity or ease, instead of a backbone")] = None,
-    run: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    tags: Annotated[str | None, typer.Option(help="Tag set, or none.")] = None,
-    semantics: Annotated[str | None, typer.Option(help="Set of text vectors.")] = None,
-    preset: Annotated[str, typer.Option(help="Named settings.")] = "default",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, any number of times.")] = None,
-    phase1: Annotated[
-        Path | None, typer.Option(help="Start phase 2 from this .npz, or run:NAME from another run's; phase 1 is done.")
-    ] = None,
+    run: RunName = None,
+    tags: TagSet = None,
+    semantics: VectorSet = None,
+    preset: PresetName = "default",
+    set_: Assignments = None,
+    phase1: Phase1 = None,
     compat: Annotated[bool, typer.Option(help="Repeat the published code's quirks.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = True,
     track: Annotated[Path | None, typer.Option(help="Write TensorBoard events to this folder.")] = None,
@@ -100,6 +112,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Rank all items for every held-out user; each look at the test part is recorded."""
+    from hyperllm.evaluation.beyond import NAMES
     from hyperllm.experiments.measure import evaluate_run
 
     cuts = cutoffs(k)
@@ -115,13 +128,15 @@ def evaluate(
     names = sorted({name.split("@")[0] for name in result.metrics})
     rows = [(name, *(result.metrics[f"{name}@{c}"] for c in cuts)) for name in names]
     show.print_table(("metric", *(f"@{c}" for c in cuts)), rows)
+    rows = [(name, *(result.beyond.get(f"{name}@{c}", "") for c in cuts)) for name in NAMES]
+    show.print_table(("metric", *(f"@{c}" for c in cuts)), rows, title="beyond accuracy")
     if done.groups is not None:
         show.print_table(done.groups.columns, done.groups.rows(), title="users by training interactions, fewest first")
 
 
 def compare(
     workspace: Path,
-    runs: list[str],
+    runs: Annotated[list[str], typer.Argument(help="A run, or seeds of one joined by commas: base-0,base-1")],
     part: str = "test",
     k: str = "10,20",
     mask: str = "train",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyperllm.cli import show
+from hyperllm.cli import models, show
+from hyperllm.errors import ConfigError
 
 if TYPE_CHECKING:
     from hyperllm.experiments.demo import DemoResult
+    from hyperllm.experiments.train import TrainRequest
+    from hyperllm.experiments.trial import Trial
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -41,21 +44,95 @@ def run(
 
 def tune(
     workspace: Path,
-    file: Annotated[Path, typer.Argument(help="TOML file whose table tune names candidates for its table train.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="TOML file whose table tune names candidates or a space for its table train.")
+    ] = None,
+    backbone: models.BackboneName = None,
+    framework: models.FrameworkName = None,
+    variant: models.VariantName = None,
+    space: Annotated[str, typer.Option(help="paper, wide, or a TOML file of settings and ranges.")] = "paper",
+    trials: Annotated[int, typer.Option(help="How many in all; more than last time adds some.", min=1)] = 12,
+    sampler: Annotated[str, typer.Option(help="tpe, random or grid")] = "tpe",
+    set_: models.Assignments = None,
+    run: models.RunName = None,
+    tags: models.TagSet = None,
+    semantics: models.VectorSet = None,
+    phase1: models.Phase1 = None,
+    preset: models.PresetName = "default",
+    device: models.Device = "auto",
+    seed: int = 0,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Try the settings that a file names on validation; most of them for a few epochs only."""
+    """Search settings on validation, from a space or among a file's candidates; what looks bad early is pruned."""
+    from hyperllm.config import parse_assignments
+    from hyperllm.experiments.train import TrainRequest
+
+    request = TrainRequest(
+        backbone=backbone,
+        framework=framework,
+        variant=variant,
+        run=run,
+        tags=tags,
+        semantics=semantics,
+        preset=preset,
+        settings=parse_assignments(set_ or []),
+        phase1=phase1,
+        device=device,
+        seed=seed,
+    )
+    if file is None:
+        _search(workspace, request, space, trials, sampler, json)
+    elif (request, space, trials, sampler) == (TrainRequest(), "paper", 12, "tpe"):
+        _try(workspace, file, json)
+    else:
+        raise ConfigError(f"{str(file)!r} says what is tuned and how; give either the file or options")
+
+
+def _search(workspace: Path, request: TrainRequest, space: str, trials: int, sampler: str, json: bool) -> None:
+    from hyperllm.experiments.search import search
+
+    with show.Bar("tuning") as bar:
+        found = search(
+            workspace,
+            request,
+            space,
+            trials=trials,
+            sampler=sampler,
+            progress=show.TrainingBar(bar),
+            on_trial=lambda t: show.say(f"{t.score:.4f} {t.ended} {_settings(t.settings)}"),
+        )
+    if json:
+        show.print_json(found.document())
+        return
+    _tell_trials(found.trials, found.searched)
+    typer.echo(found.text())
+    typer.echo(f"{found.run}: set = {_settings(found.trials[0].settings)}")
+
+
+def _try(workspace: Path, file: Path, json: bool) -> None:
     from hyperllm.experiments.recipe import Recipe, search
 
     recipe = Recipe.read(file)
     with show.Bar("tuning") as bar:
         trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar), count=bar)
+    if json:
+        show.print_json({"settings": trials[0].settings, "trials": [trial.document() for trial in trials]})
+        return
+    _tell_trials(trials)
+    typer.echo(f"for [train] in {file}: set = {_settings(trials[0].settings)}")
+
+
+def _tell_trials(trials: Sequence[Trial], names: Sequence[str] | None = None) -> None:
+    """A table of them, with all their settings, or these."""
     rows = [
-        (f"{t.score:.4f}", str(t.best_epoch), str(t.epochs), t.ended, f"{t.elapsed_s:.0f}", _settings(t.settings))
+        (
+            *(f"{t.score:.4f}", str(t.best_epoch), str(t.epochs), t.ended, f"{t.elapsed_s:.0f}"),
+            _settings({name: t.settings[name] for name in names or t.settings}),
+        )
         for t in trials
     ]
     heads = ("R@10+R@20+N@10+N@20", "at epoch", "of", "ended by", "s", "settings")
     show.print_table(heads, rows, title="validation, the best finished trial first")
-    typer.echo(f"for [train] in {file}: set = {_settings(trials[0].settings)}")
 
 
 def _settings(settings: Mapping[str, object]) -> str:

@@ -3,7 +3,10 @@
 Knows per-user tables (column user_id, one column a metric) of runs over the same users, and says for each run and
 metric: the mean, its difference to a reference run, a paired bootstrap interval of that difference, and a p-value
 corrected by Holm over all tests of the comparison. Does not know how the tables were made, nor how to draw them
-(`tables`). Shapes: ``n`` users, ``c`` differences, ``B`` resamples.
+(`tables`). Shapes: ``n`` users, ``s`` seeds, ``c`` differences, ``B`` resamples.
+
+A run may be several seeds of one configuration. Each user's values are then averaged over the seeds first, so the
+interval and the p-value speak of other users, not of other seeds; how much seeds matter is told by ``std`` alone.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from hyperllm.errors import ConfigError, DataError, MisalignedArrays, did_you_me
 Test = Literal["wilcoxon", "t"]
 Mark = Literal["best", "second", ""]
 Columns = npt.NDArray[np.float64]
+Tables = pl.DataFrame | Sequence[pl.DataFrame]
 _CELLS_AT_ONCE = 2**21
 LEVEL = 0.95
 
@@ -30,13 +34,17 @@ LEVEL = 0.95
 class Cell:
     """One run on one metric.
 
-    ``difference`` is run − reference over the same users; ``low`` and ``high`` bound it in 95 % of resamples;
-    ``p_value`` is corrected by Holm. The four are None for the reference itself. ``mark`` is by the mean.
+    ``mean`` is over users and seeds; ``std`` is the sample standard deviation, over ``seeds`` seeds, of the mean over
+    users, None for one seed. ``difference`` is run − reference over the same users; ``low`` and ``high`` bound it in
+    95 % of resamples; ``p_value`` is corrected by Holm. The four are None for the reference itself. ``mark`` is by the
+    mean.
     """
 
     run: str
     metric: str
     mean: float
+    std: float | None
+    seeds: int
     mark: Mark
     difference: float | None = None
     low: float | None = None
@@ -61,40 +69,45 @@ class Comparison:
 
 
 def compare(
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, Tables],
     *,
     metrics: Sequence[str] | None = None,
     reference: str | None = None,
-    test: Test = "wilcoxon",
+    test: Test | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare runs given as ``run name -> per-user table``.
+    """Compare runs given as ``run name -> per-user table``, or a sequence of such tables, one for each seed.
 
-    ``metrics`` defaults to the columns all tables share, ``reference`` to the first run. Raises `MisalignedArrays`
-    where two tables do not hold the same users, and `ConfigError` for unknown names.
+    ``metrics`` defaults to the columns all tables share, ``reference`` to the first run, ``test`` to ``wilcoxon``, or
+    to ``t`` where the numbers of seeds differ: a mean over three seeds has many small values where one seed has few
+    large ones, and Wilcoxon's ranks would take that for a difference. Raises `MisalignedArrays` where two tables do not
+    hold the same users, and `ConfigError` for unknown names.
     """
-    if test not in get_args(Test):
+    if test is not None and test not in get_args(Test):
         raise ConfigError(f"unknown test {test!r}; choose one of {', '.join(get_args(Test))}.")
     if resamples < 1:
         raise ConfigError(f"resamples is {resamples!r}; expected at least 1.")
-    runs = tuple(tables)
+    groups = {run: [given] if isinstance(given, pl.DataFrame) else list(given) for run, given in tables.items()}
+    runs = tuple(groups)
     if not runs:
         raise DataError("there is no run to compare; name at least two.")
     reference = runs[0] if reference is None else reference
-    if reference not in tables:
+    if reference not in groups:
         raise ConfigError(
             f"the reference {reference!r} is not among the runs {list(runs)}.{did_you_mean(reference, runs)}"
         )
-    chosen = _metrics(tables, metrics)
-    values = _aligned(tables, chosen)  # (runs, n, metrics)
+    test = test or ("wilcoxon" if len({len(found) for found in groups.values()}) == 1 else "t")
+    chosen = _metrics(groups, metrics)
+    by_seed = _aligned(groups, chosen)  # for each run (s, n, metrics)
+    values = np.stack([found.mean(axis=0) for found in by_seed])  # (runs, n, metrics)
     gaps = _gaps(
         values - values[runs.index(reference)], test, resamples=resamples, seed=seed, skip=runs.index(reference)
     )
-    mean = values.mean(axis=1)
+    mean, std = values.mean(axis=1), [_std(found) for found in by_seed]
     marks = np.stack([_marks(mean[:, m]) for m in range(len(chosen))], axis=1)
     cells = tuple(
-        Cell(run, metric, float(mean[r, m]), marks[r, m], *gaps.get((r, m), ()))
+        Cell(run, metric, float(mean[r, m]), std[r][m], len(groups[run]), marks[r, m], *gaps.get((r, m), ()))
         for r, run in enumerate(runs)
         for m, metric in enumerate(chosen)
     )
@@ -115,11 +128,19 @@ def _gaps(
     return {place: tuple(line) for place, line in zip(places, told, strict=True)}
 
 
-def _metrics(tables: Mapping[str, pl.DataFrame], metrics: Sequence[str] | None) -> list[str]:
-    for run, table in tables.items():
-        if "user_id" not in table.columns:
-            raise DataError(f"the table of run {run!r} has no column 'user_id'; it has {table.columns}.")
-    first, *others = tables.values()
+def _std(values: Columns) -> list[float] | list[None]:
+    """For each metric of values (s, n, metrics), the standard deviation over seeds of the mean over users."""
+    return [None] * values.shape[2] if len(values) < 2 else values.mean(axis=1).std(axis=0, ddof=1).tolist()
+
+
+def _metrics(groups: Mapping[str, Sequence[pl.DataFrame]], metrics: Sequence[str] | None) -> list[str]:
+    for run, tables in groups.items():
+        if not tables:
+            raise DataError(f"run {run!r} has no per-user table; expected one, or one for each seed.")
+        for table in tables:
+            if "user_id" not in table.columns:
+                raise DataError(f"the table of run {run!r} has no column 'user_id'; it has {table.columns}.")
+    first, *others = [table for tables in groups.values() for table in tables]
     shared = [c for c in first.columns if c != "user_id" and all(c in other.columns for other in others)]
     if metrics is None:
         metrics = shared
@@ -131,24 +152,24 @@ def _metrics(tables: Mapping[str, pl.DataFrame], metrics: Sequence[str] | None) 
     return list(metrics)
 
 
-def _aligned(tables: Mapping[str, pl.DataFrame], metrics: Sequence[str]) -> Columns:
-    """(runs, n, metrics) over the users of the first table, in its order."""
-    names = list(tables)
-    order = tables[names[0]]["user_id"]
+def _aligned(groups: Mapping[str, Sequence[pl.DataFrame]], metrics: Sequence[str]) -> list[Columns]:
+    """For each run (s, n, metrics) over the users of the very first table, in its order."""
+    first = next(iter(groups))
+    order = groups[first][0]["user_id"]
     if not len(order) or order.n_unique() != len(order):
-        raise DataError(f"the table of run {names[0]!r} must hold each measured user once; it has {len(order):,} rows.")
+        raise DataError(f"the table of run {first!r} must hold each measured user once; it has {len(order):,} rows.")
     stacked: list[Columns] = []
-    for name in names:
-        table = tables[name]
-        if len(table) != len(order) or set(table["user_id"]) != set(order):
-            common = len(set(table["user_id"]) & set(order))
-            raise MisalignedArrays(
-                f"run {name!r} was measured on {len(table):,} users, {names[0]!r} on {len(order):,}, and {common:,} "
-                "are in both. Evaluate them on the same split and part."
-            )
-        rows = order.to_frame().join(table, on="user_id", how="left", maintain_order="left")
-        stacked.append(rows.select(metrics).to_numpy().astype(np.float64))
-    return np.stack(stacked)
+    for run, tables in groups.items():
+        for table in tables:
+            if len(table) != len(order) or set(table["user_id"]) != set(order):
+                common = len(set(table["user_id"]) & set(order))
+                raise MisalignedArrays(
+                    f"run {run!r} was measured on {len(table):,} users, {first!r} on {len(order):,}, and {common:,} "
+                    "are in both. Evaluate them on the same split and part."
+                )
+        rows = [order.to_frame().join(table, on="user_id", how="left", maintain_order="left") for table in tables]
+        stacked.append(np.stack([row.select(metrics).to_numpy().astype(np.float64) for row in rows]))
+    return stacked
 
 
 def _marks(mean: Columns) -> npt.NDArray[np.str_]:
@@ -184,7 +205,11 @@ def bootstrap_interval(
 
 
 def _p_value(gap: Columns, test: Test) -> float:
-    """Two-sided p-value of a paired test on the differences (n,); 1 where nothing differs."""
+    """Two-sided p-value of a paired test on the differences (n,); 1 where nothing differs.
+
+    Means over seeds differ in their last bits where the sums were taken in another order, so these bits are dropped.
+    """
+    gap = gap.round(12)
     if not gap.any():
         return 1.0
     return _wilcoxon(gap) if test == "wilcoxon" else _paired_t(gap)

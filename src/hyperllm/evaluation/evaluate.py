@@ -20,7 +20,9 @@ from scipy import sparse
 from hyperllm import artifacts
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays, choose, did_you_mean
+from hyperllm.evaluation.beyond import beyond_accuracy
 from hyperllm.evaluation.metrics import METRICS, Hits
 from hyperllm.evaluation.rank import Ranker, TopK, check_k
 from hyperllm.ids import Rows
@@ -44,9 +46,9 @@ class Model(Protocol):
 class Evaluation:
     """The result. ``metrics`` maps ``recall@20`` and the like to the mean over ``users`` users.
 
-    ``beyond_accuracy`` holds ``coverage@k`` (share of all items that is recommended to anyone) and ``novelty@k`` (mean
-    −log₂ of the recommended items' share of the training interactions, in bits). ``per_user`` has the column user_id
-    and one column a metric, one row for each counted user.
+    ``beyond`` maps ``coverage@20`` and the like to what `hyperllm.evaluation.beyond` defines; it is empty where it was
+    stored before there was any. ``per_user`` has the column user_id and one column a metric, one row for each counted
+    user.
     """
 
     part: Part
@@ -54,7 +56,7 @@ class Evaluation:
     users: int
     users_skipped: int
     metrics: dict[str, float]
-    beyond_accuracy: dict[str, float]
+    beyond: dict[str, float]
     per_user: pl.DataFrame
 
     def document(self, run: str) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class Evaluation:
             "users": self.users,
             "users_skipped": self.users_skipped,
             "metrics": dict(self.metrics),
-            "beyond_accuracy": dict(self.beyond_accuracy),
+            "beyond": dict(self.beyond),
         }
 
     def save(self, folder: Path, *, run: str, inputs: Mapping[str, str] | None = None) -> None:
@@ -82,8 +84,9 @@ class Evaluation:
         artifacts.read(folder, KIND)
         try:
             told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-            fields = {name: told[name] for name in cls.__dataclass_fields__ if name != "per_user"}
-        except (ValueError, KeyError, TypeError) as error:
+            fields = {"beyond": told.get("beyond", {})}
+            fields |= {name: told[name] for name in cls.__dataclass_fields__ if name not in ("beyond", "per_user")}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Corrupt(
                 f"{str(folder / 'metrics.json')!r} cannot be read ({error!r}). Run `evaluate` again."
             ) from None
@@ -110,6 +113,7 @@ def evaluate(
     ranker = cast(Ranker, getattr(model, "topk", model))
     train = split.train.matrix(len(split.users), len(split.items))
     _check_model(model, split, train)
+    tags = _tags(model, split)
     relevant = split.part(part).matrix(len(split.users), len(split.items))
     rows = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
     if not len(rows):
@@ -123,7 +127,7 @@ def evaluate(
         users=len(rows),
         users_skipped=len(split.users) - len(rows),
         metrics={name: float(column.mean()) for name, column in values.items()},
-        beyond_accuracy=_beyond_accuracy(found, train, depths),
+        beyond=beyond_accuracy(found.items, train, user_rows=rows, k=depths, tags=tags),
         per_user=pl.DataFrame({"user_id": split.users.take(rows), **values}),
     )
 
@@ -162,6 +166,16 @@ def _check_model(model: object, split: Split, train: sparse.csr_matrix) -> None:
             f"the model was trained on {seen.nnz:,} interactions which are not the {train.nnz:,} of this split's "
             "training part, so its figures here would leak or mislead. Train it on this split."
         )
+
+
+def _tags(model: object, split: Split) -> TagGraph | None:
+    """The tags that a model carries; None where it carries none."""
+    tags = getattr(model, "tags", None)
+    if not isinstance(tags, TagGraph):
+        return None
+    if tags.items != split.items:
+        raise MisalignedArrays("the model's tags belong to other items than this split has. Train it on this one.")
+    return tags
 
 
 def _same_pairs(left: sparse.csr_matrix, right: sparse.csr_matrix) -> bool:
@@ -206,15 +220,3 @@ def _per_user(
     right = hits(found.items, relevant)
     count = np.diff(relevant.indptr).astype(np.int64)
     return {f"{name}@{depth}": METRICS[name](right[:, :depth], count) for name in metrics for depth in depths}
-
-
-def _beyond_accuracy(found: TopK, train: sparse.csr_matrix, depths: Sequence[int]) -> dict[str, float]:
-    clicks = np.bincount(train.indices, minlength=_width(train))
-    bits = -np.log2(np.maximum(clicks, 1) / max(1, clicks.sum()))  # an item never clicked counts as clicked once
-    values: dict[str, float] = {}
-    for depth in depths:
-        shown = found.items[:, :depth]
-        shown = shown[shown >= 0]
-        values[f"coverage@{depth}"] = len(np.unique(shown)) / _width(train)
-        values[f"novelty@{depth}"] = float(bits[shown].mean()) if len(shown) else 0.0
-    return values

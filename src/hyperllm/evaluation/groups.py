@@ -32,7 +32,12 @@ def training_counts(split: Split) -> Rows:
 
 
 def by_activity(evaluation: Evaluation, split: Split, *, groups: int = 5) -> pl.DataFrame:
-    """Mean of each metric within each activity group.
+    """`grouped` for the metrics of an evaluation."""
+    return grouped(evaluation.per_user.select("user_id", *evaluation.metrics), split, groups=groups)
+
+
+def grouped(per_user: pl.DataFrame, split: Split, *, groups: int = 5) -> pl.DataFrame:
+    """Mean of each metric, a column beside ``user_id``, within each activity group.
 
     Columns: group (1 the least active), users (counted ones), fewest and most (training interactions), the metrics.
     Groups are formed over all users; a group none of whose users was measured is absent.
@@ -45,13 +50,13 @@ def by_activity(evaluation: Evaluation, split: Split, *, groups: int = 5) -> pl.
         }
     )
     return (
-        evaluation.per_user.join(table, on="user_id", how="inner")
+        per_user.join(table, on="user_id", how="inner")
         .group_by("group")
         .agg(
             pl.len().alias("users"),
             pl.col("clicks").min().alias("fewest"),
             pl.col("clicks").max().alias("most"),
-            *(pl.col(name).mean() for name in evaluation.metrics),
+            *(pl.col(name).mean() for name in per_user.columns if name != "user_id"),
         )
         .sort("group")
     )

@@ -1,12 +1,15 @@
 """The evaluate and compare stages on finished runs.
 
-Knows where per-user tables are kept and that each look at the test part is recorded. Does not know any metric.
+Knows where per-user tables are kept, which runs are seeds of one configuration, and that each look at the test part is
+recorded. Does not know any metric.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import polars as pl
@@ -67,19 +70,75 @@ def compare_runs(
     mask: Mask = "train",
     command: str | None = None,
 ) -> Comparison:
-    """Paired comparison of runs with the first as the reference; a run not yet evaluated so is evaluated."""
-    if len(runs) < 2 or len(set(runs)) < len(runs):
-        raise ConfigError("compare needs at least two different runs")
+    """Paired comparison of runs with the first as the reference; a run not yet evaluated so is evaluated.
+
+    One of ``runs`` may be several seeds of one configuration, joined by commas, such as ``base-0,base-1``; the
+    comparison calls it ``base``, what the names begin with. Raises `ConfigError` where the runs differ in more than the
+    seed.
+    """
+    groups, place = _groups(runs), Workspace.opened(workspace)
+    for seeds in groups.values():
+        _check_seeds(place, seeds)
     metrics = [f"{name}@{cut}" for cut in k for name in ("recall", "ndcg")]
-    tables: dict[str, pl.DataFrame] = {}
-    for run in runs:
-        tables[run] = _per_user(workspace, run, part=part, k=k, mask=mask, metrics=metrics, command=command)
+    tables = {
+        name: [per_user(workspace, run, part=part, k=k, mask=mask, metrics=metrics, command=command) for run in seeds]
+        for name, seeds in groups.items()
+    }
     return compare(tables, metrics=metrics)
 
 
-def _per_user(
-    workspace: Path, run: str, *, part: Part, k: Sequence[int], mask: Mask, metrics: list[str], command: str | None
+def _groups(runs: Sequence[str]) -> dict[str, list[str]]:
+    """Name -> seeds; names that would be empty or alike stay as they were typed."""
+    seeds = [text.split(",") for text in runs]
+    named = [run for group in seeds for run in group]
+    if len(runs) < 2 or len(set(named)) < len(named):
+        raise ConfigError(
+            "compare needs at least two different runs, or groups of seeds such as base-0,base-1, and each run once; "
+            f"found {' '.join(runs) or 'none'}"
+        )
+    names = [_shared_name(group) for group in seeds]
+    return {
+        text if names.count(name) > 1 or not name else name: group
+        for text, name, group in zip(runs, names, seeds, strict=True)
+    }
+
+
+def _shared_name(runs: Sequence[str]) -> str:
+    """What the names of several runs begin with, without the seed's first digits and the mark before it."""
+    if len(runs) == 1:
+        return runs[0]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*runs, strict=False))
+    return "".join(letters[0] for letters in alike).rstrip(string.digits).rstrip("-_.")
+
+
+def _check_seeds(place: Workspace, runs: Sequence[str]) -> None:
+    """Raise unless the runs have one configuration, one split, tags and texts, and a seed each."""
+    manifests = [artifacts.read(place.run(run), RUN) for run in runs]
+    seeds = [manifest.config.get("seed") for manifest in manifests]
+    # phase 1 may have been trained from the seed as well
+    setups = [{**manifest.inputs, **manifest.config, "phase1": None, "seed": None} for manifest in manifests]
+    for run, setup in zip(runs, setups, strict=True):
+        other = sorted(key for key in setup | setups[0] if setup.get(key) != setups[0].get(key))
+        if other:
+            raise ConfigError(
+                f"{runs[0]!r} and {run!r} are not seeds of one configuration: they differ in {', '.join(other)}. "
+                "Compare them as two runs."
+            )
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"the runs {', '.join(runs)} have the seeds {seeds}; expected a different one for each.")
+
+
+def per_user(
+    workspace: Path,
+    run: str,
+    *,
+    metrics: Sequence[str],
+    part: Part = "test",
+    k: Sequence[int] = (10, 20),
+    mask: Mask = "train",
+    command: str | None = None,
 ) -> pl.DataFrame:
+    """``metrics`` of a run for each user, as kept by an earlier evaluation of the same model, or measured now."""
     place = Workspace.opened(workspace)
     folder = kept(place.run(run), part, mask)
     config = {"run": run, "part": part, "mask": mask}

@@ -79,19 +79,21 @@ _PAGE = Template("""<!doctype html>
 <h1>$title</h1>
 $body
 </main>
-</body>
+$script</body>
 </html>
 """)
 
 
-def page(title: str, body: Sequence[str]) -> str:
-    """A whole document; ``body`` are finished pieces of HTML."""
-    return _PAGE.substitute(title=escape(title), style=STYLE, body="\n".join(body))
+def page(title: str, body: Sequence[str], *, style: str = "", script: str = "") -> str:
+    """A whole document; ``body`` are finished pieces of HTML, ``style`` and ``script`` what they need besides."""
+    script = f"<script>\n{script}</script>\n" if script else ""
+    return _PAGE.substitute(title=escape(title), style=STYLE + style, body="\n".join(body), script=script)
 
 
-def section(heading: str, pieces: Sequence[str]) -> str:
-    """A heading and what follows it."""
-    return "\n".join(["<section>", f"<h2>{escape(heading)}</h2>", *pieces, "</section>"])
+def section(heading: str, pieces: Sequence[str], *, anchor: str = "") -> str:
+    """A heading and what follows it; ``#anchor`` leads there."""
+    start = f'<section id="{escape(anchor)}">' if anchor else "<section>"
+    return "\n".join([start, f"<h2>{escape(heading)}</h2>", *pieces, "</section>"])
 
 
 def paragraph(text: str, *, kind: str = "") -> str:

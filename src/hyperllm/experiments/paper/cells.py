@@ -1,0 +1,188 @@
+"""The cells of the paper's tables and figures as runs of a workspace.
+
+A cell is a backbone and what is added to it; its runs are named ``BACKBONE-VARIANT-SEED``. Knows what each is trained
+from, that a finished one is found done, and which runs' phase 1 it shares. Does not know tables or figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hyperllm import artifacts
+from hyperllm.backbones import BACKBONES
+from hyperllm.baselines import BASELINES
+from hyperllm.errors import TrainingDiverged, choose
+from hyperllm.experiments.measure import per_user
+from hyperllm.experiments.paper.plain import tuned_settings
+from hyperllm.experiments.paper.tables import PLAIN
+from hyperllm.experiments.train import TrainRequest, planned, train
+from hyperllm.experiments.workspace import RUN, Workspace
+from hyperllm.frameworks import FRAMEWORKS
+from hyperllm.frameworks.config import HyperLLMConfig
+from hyperllm.frameworks.train import Progress
+from hyperllm.training.loop import FitConfig
+from hyperllm.training.report import SELECTION
+
+Key = tuple[str, str]
+"""(backbone, variant), or (`PLAIN`, baseline)"""
+
+ONLY_TEXT = "only-semantic"
+_TRAINED_TEXTS = "no-meta-trained"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all cells of a study share; None leaves the choice to the workspace."""
+
+    seeds: int = 1
+    preset: str = TrainRequest.preset
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Put over the preset's in every cell that has a setting of this name."""
+    tags: str | None = None
+    semantics: str | None = None
+    device: str = "auto"
+    train: bool = True
+    """Whether cells that are not finished are trained, or left out."""
+
+    def __post_init__(self) -> None:
+        everywhere = {name for b in BACKBONES for f in FRAMEWORKS for name in _known(b, f)}
+        for name in self.settings:
+            choose(name, dict.fromkeys(everywhere), what="setting")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Trains and measures cells in one workspace."""
+
+    workspace: Path
+    options: Options
+    say: Callable[[str], None]
+    progress: Progress | None = None
+    command: str | None = None
+
+    @cached_property
+    def place(self) -> Workspace:
+        """The workspace."""
+        return Workspace.opened(self.workspace)
+
+    def runs(self, key: Key) -> list[str]:
+        """The finished runs of a cell, one a seed, trained where they are missing; raises `TrainingDiverged`.
+
+        Seeds beyond those asked for count too where they are finished.
+        """
+        if key == (PLAIN, "lightgcn"):
+            key = ("lightgcn", "base")
+        if key[0] == PLAIN:
+            request = self._baseline(key[1])
+            return [] if request is None else self._run(request)
+        if key[1] == "no-meta":  # the paper reports the better of frozen and trained texts
+            both = [self._seeds((key[0], variant)) for variant in (key[1], _TRAINED_TEXTS)]
+            return max(both, key=lambda runs: sum(map(self.valid, runs)) / max(1, len(runs)))
+        return self._seeds(key)
+
+    def table(self, run: str) -> pl.DataFrame:
+        """Test metrics of a run, user by user; measured once."""
+        return per_user(self.workspace, run, metrics=SELECTION, command=self.command)
+
+    def config(self, run: str) -> Mapping[str, Any]:
+        """The settings of a run."""
+        return artifacts.read(self.place.run(run), RUN).config
+
+    def phases(self, run: str) -> dict[str, dict[str, Any]]:
+        """What each phase of a run did, the phase 1 that it started from first."""
+        manifest = artifacts.read(self.place.run(run), RUN)
+        backbone, seed = manifest.config.get("backbone"), manifest.config.get("seed")
+        lent = f"{backbone}-{ONLY_TEXT}-{seed}"
+        before = self.phases(lent) if "phase1" in manifest.inputs and lent in self.place.sets("runs") else {}
+        return {**before, **manifest.facts.get("phases", {})}
+
+    def history(self, run: str) -> pl.DataFrame:
+        """The last phase of a run, epoch by epoch."""
+        phase = list(artifacts.read(self.place.run(run), RUN).facts["phases"])[-1]
+        return pl.read_parquet(self.place.run(run) / f"history-{phase.replace(' ', '')}.parquet")
+
+    def valid(self, run: str) -> float:
+        """R@10 + R@20 + N@10 + N@20 on validation."""
+        return sum(list(self.phases(run).values())[-1]["valid"][name] for name in SELECTION)
+
+    def _seeds(self, key: Key) -> list[str]:
+        found = [run for seed in range(self.options.seeds) for run in self._run(self._request(key, seed))]
+        more = takewhile(self._finished, (self._request(key, seed) for seed in count(self.options.seeds)))
+        return found + [str(request.run) for request in more]
+
+    def _run(self, request: TrainRequest) -> list[str]:
+        """The run of a request, trained if need be and allowed; none where it is not there."""
+        if not self._finished(request):
+            if not self.options.train:
+                return []
+            if request.phase1 is not None:
+                self._run(self._request((str(request.backbone), ONLY_TEXT), request.seed))
+            done = train(self.workspace, request, progress=self.progress)
+            if done.aside is not None:
+                self.say(f"the earlier run {done.name!r} had other settings and is kept as {done.aside!r}")
+            self.say(f"{done.name}: trained")
+        return [str(request.run)]
+
+    def _finished(self, request: TrainRequest) -> bool:
+        """Whether the run is there, of these settings and inputs, and so is the phase 1 it would start from."""
+        if request.phase1 is not None:
+            before = self._request((str(request.backbone), ONLY_TEXT), request.seed)
+            if not self._finished(before):
+                return False
+        plan = planned(self.workspace, request)
+        return artifacts.is_current(self.workspace / "runs" / plan.name, RUN, config=plan.config, inputs=plan.inputs)
+
+    def _request(self, key: Key, seed: int) -> TrainRequest:
+        """How a cell is trained; what starts from phase 1 borrows that of the cell `ONLY_TEXT`."""
+        (backbone, variant), o = key, self.options
+        framework = variant if variant in FRAMEWORKS else "hyperllm"
+        known = _known(backbone, framework)
+        settings = {name: value for name, value in o.settings.items() if name in known}
+        common: dict[str, Any] = {"preset": o.preset, "device": o.device, "seed": seed, "settings": settings}
+        common |= {"backbone": backbone, "run": f"{backbone}-{variant}-{seed}"}
+        common["framework"] = framework
+        if framework != "hyperllm":
+            return TrainRequest(semantics=o.semantics if FRAMEWORKS[framework].uses_text else None, **common)
+        if variant == _TRAINED_TEXTS:
+            variant, settings["semantics_trainable"] = "no-meta", True
+        variant = "full" if variant == "hyperllm" else variant
+        config = HyperLLMConfig(variant=variant)  # type: ignore[arg-type]  # checked by its class
+        common |= {"variant": variant, "tags": o.tags if config.uses_tags else None}
+        if config.uses_meta and variant != ONLY_TEXT:
+            return TrainRequest(phase1=Path(f"run:{backbone}-{ONLY_TEXT}-{seed}"), **common)
+        return TrainRequest(semantics=o.semantics if config.uses_semantics else None, **common)
+
+    def _baseline(self, name: str) -> TrainRequest | None:
+        """A baseline with the settings that won on validation; they are searched once."""
+        tags = self.options.tags if BASELINES[name].needs_tags else None
+        settings = tuned_settings(self.place, name, tags=tags, search=self.options.train, say=self.say)
+        return None if settings is None else TrainRequest(baseline=name, run=name, tags=tags, settings=settings)
+
+
+def _known(backbone: str, framework: str) -> set[str]:
+    """Names of the settings of a run of these two."""
+    classes = (BACKBONES[backbone].config_class, FRAMEWORKS[framework].config_class, FitConfig)
+    return {name for cls in classes for name in cls.__dataclass_fields__}
+
+
+def each(study: Study, keys: Sequence[Key]) -> tuple[dict[Key, list[str]], dict[Key, str]]:
+    """The runs of every cell, and of those without runs why."""
+    runs: dict[Key, list[str]] = {}
+    missing: dict[Key, str] = {}
+    for key in keys:
+        try:
+            found = study.runs(key)
+        except TrainingDiverged as error:
+            missing[key] = f"diverged in epoch {error.epoch}"
+            study.say(f"{'-'.join(key)}: {error}")
+            continue
+        if found:
+            runs[key] = found
+    return runs, missing

@@ -1,0 +1,363 @@
+"""``hyperllm paper``: a table or a figure of the paper, from a workspace to files.
+
+Knows which cells each needs, and which files it becomes. Does not train, draw or typeset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from hyperllm.data.prepare import load_catalog, prepare
+from hyperllm.data.sources.published import read_published
+from hyperllm.errors import DataError
+from hyperllm.evaluation.compare import Cell as Significance
+from hyperllm.evaluation.compare import compare
+from hyperllm.evaluation.groups import grouped
+from hyperllm.experiments.paper import clusters, facts, findings, pictures, render, webpage
+from hyperllm.experiments.paper.cells import ONLY_TEXT, Key, Study, each
+from hyperllm.experiments.paper.sheet import BASE, OWN, Measured, Sheet
+from hyperllm.experiments.paper.tables import (
+    FRAMEWORKS,
+    PLAIN,
+    dataset,
+    table1_sheet,
+    table2_sheet,
+    table3_sheet,
+    table4_sheet,
+)
+from hyperllm.experiments.paper.titles import title
+from hyperllm.experiments.workspace import Workspace
+from hyperllm.extraction.encode import embed
+from hyperllm.extraction.extract import extract
+from hyperllm.serving.model import ScoreModel
+from hyperllm.training.report import SELECTION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLAINS = ("popularity", "itemknn", "rp3beta", "ease", "ease-tags", "als", "lightgcn")
+ABLATION = (BASE, OWN, "no-contrast", "semantic", "structural", ONLY_TEXT, "no-meta")
+CONVERGENCE = ("hgcf", "hgch")
+CLUSTERED = "hrcf"
+GROUPS = 5
+Count = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, what to read in it, and its numbers."""
+
+    name: str
+    title: str
+    figure: Figure = field(repr=False)
+    caption: str
+    numbers: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which part of the grid is wanted."""
+
+    backbones: Sequence[str] = facts.BACKBONES
+    frameworks: Sequence[str] = facts.FRAMEWORKS
+    plain: Sequence[str] = PLAINS
+
+
+def opened(
+    workspace: Path | None, published: Path | None, out: Path | None, *, say: Callable[[str], None]
+) -> tuple[Path, Path]:
+    """The workspace, made from a published folder where one is given, and where files go."""
+    if (workspace is None) == (published is None):
+        raise DataError("paper needs a workspace, or --published FOLDER, and not both")
+    if published is not None:
+        out = out or Path(f"paper-{published.resolve().name}")
+        workspace = out / "workspace"
+        say(prepare(workspace, read_published(published), source="published").text())
+    assert workspace is not None
+    return workspace, out or workspace / "paper"
+
+
+def complete(place: Workspace, *, say: Callable[[str], None], count: Count | None, encoder: str | None) -> None:
+    """Tags and text vectors, made without a language model where the workspace has none."""
+    if not place.sets("tags"):
+        say(extract(place.folder, progress=count).text())
+    if not place.sets("semantics"):
+        given: dict[str, Any] = {} if encoder is None else {"encoder": encoder}
+        say(embed(place.folder, progress=count, **given).text())
+
+
+def paper(target: str, study: Study, asked: Asked, out: Path) -> list[Path]:
+    """Make ``target``, a name of `TARGETS` or ``all``, and return the files that were written."""
+    names = list(TARGETS) if target == "all" else [target]
+    made = [TARGETS[name](study, asked) for name in names]
+    files = [path for one in made for path in _write(one, out)]
+    page = out / ("report.html" if target == "all" else f"{target}.html")
+    page.write_text(_page(study, made, out), encoding="utf-8")
+    files.append(page)
+    if target == "all":
+        results = out / "results.md"
+        results.write_text(_results(study, made), encoding="utf-8")
+        files.append(results)
+    return files
+
+
+Made = Sheet | Drawing
+
+
+def _table1(study: Study, asked: Asked) -> Sheet:
+    del asked
+    return table1_sheet(study.workspace)
+
+
+def _table2(study: Study, asked: Asked) -> Sheet:
+    del asked
+    return table2_sheet(study.workspace, study.options.tags)
+
+
+def _table3(study: Study, asked: Asked) -> Sheet:
+    return _measured_table(study, asked, facts.VARIANTS, table3_sheet)
+
+
+def _table4(study: Study, asked: Asked) -> Sheet:
+    done = Study(study.workspace, replace(study.options, train=False), study.say)
+    more = {
+        name for b in asked.backbones for name in FRAMEWORKS if name not in asked.frameworks and done.runs((b, name))
+    }
+    return _measured_table(study, asked, [f for f in FRAMEWORKS if f in {*asked.frameworks, *more}], table4_sheet)
+
+
+def _measured_table(study: Study, asked: Asked, names: Sequence[str], sheet: Callable[..., Sheet]) -> Sheet:
+    plain = [(PLAIN, name) for name in asked.plain]
+    runs, missing = each(study, [*((b, name) for b in asked.backbones for name in names), *plain])
+    measured = {key: _numbers(study, found) for key, found in runs.items()}
+    significance = _significance(study, runs, asked.backbones)
+    return sheet(dataset(study.workspace), measured, significance=significance, missing=missing)
+
+
+def _numbers(study: Study, runs: Sequence[str]) -> dict[str, Measured]:
+    """Test metrics over seeds, and seconds of training with those of the phase 1 that was borrowed."""
+    tables = [study.table(run) for run in runs]
+    found = {name: Measured.of([_mean(table, name) for table in tables]) for name in SELECTION}
+    seconds = [sum(phase["elapsed_s"] for phase in study.phases(run).values()) for run in runs]
+    return {**found, **({"seconds": Measured.of(seconds)} if all(seconds) else {})}
+
+
+def _mean(table: pl.DataFrame, name: str) -> float:
+    return float(table[name].mean())  # type: ignore[arg-type]  # a column of numbers
+
+
+def _significance(
+    study: Study, runs: Mapping[Key, Sequence[str]], backbones: Iterable[str]
+) -> dict[Key, dict[str, Significance]]:
+    """Comparisons with the base of the same backbone, user by user."""
+    found: dict[Key, dict[str, Significance]] = {}
+    for backbone in backbones:
+        tables = {v: [study.table(run) for run in own] for (b, v), own in runs.items() if b == backbone}
+        if BASE in tables and len(tables) > 1:
+            for cell in compare(tables, metrics=SELECTION, reference=BASE).cells:
+                if cell.run != BASE:
+                    found.setdefault((backbone, cell.run), {})[cell.metric] = cell
+    return found
+
+
+def _figure2(study: Study, asked: Asked) -> Drawing:
+    runs, missing = each(study, [(b, v) for b in asked.backbones for v in ABLATION])
+    published = facts.table3(dataset(study.workspace))
+    cells = {
+        b: {v: _bar(study, runs.get((b, v), []), missing.get((b, v), ""), published.get((b, v), {})) for v in ABLATION}
+        for b in asked.backbones
+    }
+    rows = [
+        {"backbone": b, "variant": v, "run": run, **{name: _mean(study.table(run), name) for name in SELECTION}}
+        for (b, v), own in runs.items()
+        for run in own
+    ]
+    return Drawing(
+        "figure2",
+        "Figure 2. What each part of HyperLLM adds",
+        pictures.figure2(cells),
+        "Test metrics without a part at a time; bars are means over seeds, the line is the base, diamonds are what the "
+        "paper reports. w/o Meta is the better, by validation, of frozen and trained text vectors.",
+        pl.DataFrame(rows),
+    )
+
+
+def _bar(study: Study, runs: Sequence[str], missing: str, published: Mapping[str, float]) -> pictures.Cell:
+    seeds = [{name: _mean(study.table(run), name) for name in pictures.METRICS} for run in runs]
+    told = {name: published[name] for name in pictures.METRICS if name in published}
+    return pictures.Cell(seeds, "" if seeds else missing.partition(" ")[0] or "not run", told)
+
+
+def _figure3(study: Study, asked: Asked) -> Drawing:
+    backbones = [b for b in CONVERGENCE if b in asked.backbones] or list(asked.backbones[:1])
+    variants = (BASE, "no-meta", OWN)
+    runs, _ = each(study, [(b, v) for b in backbones for v in variants])
+    data = dataset(study.workspace)
+    split = study.place.split()
+    pairs = split.train.matrix(len(split.users), len(split.items)).nnz
+    lines: dict[str, list[pictures.History]] = {}
+    rows: list[dict[str, Any]] = []
+    for b in backbones:
+        for v in variants:
+            if (b, v) in runs:
+                history = _curve(study, v, runs[b, v][0], pairs)
+                lines.setdefault(b, []).append(history)
+                rows += _told(b, history)
+            if (told := facts.curve(data, b, v)).values:
+                history = pictures.History(v, told.values, pairs // facts.BATCH_SIZE + 1, published=True)
+                lines.setdefault(b, []).append(history)
+                rows += _told(b, history)
+    return Drawing(
+        "figure3",
+        "Figure 3. Convergence",
+        pictures.figure3(lines),
+        "Recall@20 on validation. An epoch of the published code takes as many steps as one of ours but sees a fifth "
+        "of the pairs five times; so steps and seconds stand beside epochs. Shaded: what phase 1 took before.",
+        pl.DataFrame(rows),
+    )
+
+
+def _curve(study: Study, variant: str, run: str, pairs: int) -> pictures.History:
+    table, phases = study.history(run), list(study.phases(run).values())
+    steps = math.ceil(pairs / study.config(run)["batch_size"])
+    return pictures.History(
+        variant,
+        table["recall@20"].to_list(),
+        steps,
+        table["elapsed_s"].to_list(),
+        steps_before=steps * sum(phase["epochs"] for phase in phases[:-1]),
+        seconds_before=sum(phase["elapsed_s"] for phase in phases[:-1]),
+    )
+
+
+def _told(backbone: str, history: pictures.History) -> list[dict[str, Any]]:
+    seconds = history.seconds or [None] * len(history.recall)
+    return [
+        {
+            "backbone": backbone,
+            "variant": history.variant,
+            "published": history.published,
+            "epoch": number,
+            "steps": history.steps_before + number * history.steps_per_epoch,
+            "recall@20": value,
+            "seconds": took,
+        }
+        for number, (value, took) in enumerate(zip(history.recall, seconds, strict=True), start=1)
+    ]
+
+
+def _figure4(study: Study, asked: Asked) -> Drawing:
+    runs, _ = each(study, [(b, v) for b in asked.backbones for v in (BASE, OWN)])
+    split = study.place.split()
+    means: dict[Key, pl.DataFrame] = {}
+    for key, own in runs.items():
+        users = pl.concat([study.table(run).select("user_id", *SELECTION) for run in own])
+        mean = users.group_by("user_id", maintain_order=True).mean()
+        means[key] = grouped(mean, split, groups=GROUPS)
+    groups: dict[str, list[pictures.Group]] = {}
+    for b in asked.backbones:
+        if (b, BASE) in means and (b, OWN) in means:
+            both = zip(*(means[b, v].iter_rows(named=True) for v in (BASE, OWN)), strict=True)
+            groups[b] = [pictures.Group(x["users"], x["fewest"], x["most"], _only(x), _only(y)) for x, y in both]
+    if not groups:
+        raise DataError("Figure 4 compares a base with HyperLLM, and no backbone has both; train them first")
+    numbers = [table.with_columns(backbone=pl.lit(b), variant=pl.lit(v)) for (b, v), table in means.items()]
+    return Drawing(
+        "figure4",
+        "Figure 4. Users by how much they clicked",
+        pictures.figure4(groups),
+        "Five equal groups of users by training clicks, sparsest first; the line is the relative gain over the base.",
+        pl.concat(numbers),
+    )
+
+
+def _only(row: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(row[name]) for name in SELECTION}
+
+
+def _figure5(study: Study, asked: Asked) -> Drawing:
+    backbone = CLUSTERED if CLUSTERED in asked.backbones else asked.backbones[0]
+    runs, _ = each(study, [(backbone, v) for v in (BASE, OWN)])
+    if not runs:
+        raise DataError(f"Figure 5 clusters items of {backbone}, which is not trained")
+    paths = load_catalog(study.workspace).take(study.place.split().items).frame["categories"].to_list()
+    told = [list(path or []) for path in paths]
+    trees = {
+        title(v): clusters.tree(clusters.log0(ScoreModel.load(study.place.run(own[0]) / "model").item_vectors))
+        for (_, v), own in runs.items()
+    }
+    shelves = clusters.category_names(told, 1) if any(told) else None
+    found = {name: clusters.numbers(tree, told if any(told) else None) for name, tree in trees.items()}
+    rows = [{"model": name, **flat} for name, numbers in found.items() for flat in _flat(numbers)]
+    return Drawing(
+        "figure5",
+        f"Figure 5. Items of {title(backbone)} by Ward's clustering",
+        pictures.figure5(trees, shelves),
+        "Trees of the items' log₀ vectors, clusters coloured; below them categories, and distances between items. "
+        + findings.clustering(found),
+        pl.DataFrame(rows),
+    )
+
+
+def _flat(numbers: clusters.Numbers) -> list[dict[str, Any]]:
+    """A row for the tree, and one for each level of categories."""
+    tree = {key: value for key, value in vars(numbers).items() if key != "levels"}
+    return [tree, *(vars(level) for level in numbers.levels)]
+
+
+TARGETS: dict[str, Callable[[Study, Asked], Made]] = {
+    "table1": _table1,
+    "table2": _table2,
+    "table3": _table3,
+    "table4": _table4,
+    "figure2": _figure2,
+    "figure3": _figure3,
+    "figure4": _figure4,
+    "figure5": _figure5,
+}
+
+
+def _write(made: Made, out: Path) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    if isinstance(made, Drawing):
+        table = out / f"{made.name}.csv"
+        made.numbers.write_csv(table)
+        return [*pictures.save(made.figure, out / made.name), table]
+    files: list[Path] = []
+    for ending, text in (("md", render.markdown), ("csv", render.csv), ("tex", render.latex)):
+        files.append(out / f"{made.name}.{ending}")
+        files[-1].write_text(text(made), encoding="utf-8")
+    return files
+
+
+def _page(study: Study, made: Sequence[Made], out: Path) -> str:
+    sheets = [one for one in made if isinstance(one, Sheet)]
+    drawings = [
+        webpage.Figure(one.name, one.title, (out / f"{one.name}.svg").read_text(encoding="utf-8"), one.caption)
+        for one in made
+        if isinstance(one, Drawing)
+    ]
+    return webpage.html(sheets, heading=_heading(study), lead=findings.sentences(sheets), figures=drawings)
+
+
+def _heading(study: Study) -> str:
+    known = dataset(study.workspace)
+    return f"HyperLLM on {known.capitalize() if known else study.workspace.resolve().name}"
+
+
+def _results(study: Study, made: Sequence[Made]) -> str:
+    """All of it as one page of Markdown, drawings beside it."""
+    sheets = [one for one in made if isinstance(one, Sheet)]
+    parts = [f"# {_heading(study)}", *findings.sentences(sheets)]
+    for one in made:
+        if isinstance(one, Drawing):
+            parts += [f"## {one.title}", f"![{one.title}]({one.name}.svg)", one.caption]
+        else:
+            parts.append(render.markdown(one).replace(f"**{one.title}**", f"## {one.title}", 1))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
