@@ -18,7 +18,7 @@ from hyperllm.cli import app as room
 
 COMMANDS = {
     *("prepare", "extract", "embed", "train", "evaluate", "compare", "export", "recommend", "similar"),
-    *("run", "tune", "demo", "doctor", "data"),
+    *("run", "tune", "paper", "demo", "doctor", "data"),
 }
 
 
@@ -56,6 +56,10 @@ def test_version(hyperllm: Command) -> None:
         (("prepare", "w"), "exactly one of --interactions, --amazon, --published; found none"),
         (("recommend", "w", "r"), "needs --users"),
         (("run", "none.toml"), "does not exist"),
+        (("paper", "tabel3", "w"), "unknown table or figure 'tabel3'"),
+        (("paper", "table3"), "a workspace, or --published"),
+        (("paper", "table3", "w", "--backbones", "hgfc"), "unknown backbone 'hgfc'"),
+        (("paper", "table4", "w", "--frameworks", "kar,kar"), "names a framework twice"),
     ],
 )
 def test_a_wrong_request_ends_with_2(hyperllm: Command, words: tuple[str, ...], told: str) -> None:

@@ -16,7 +16,8 @@ from hyperllm.errors import ConfigError, TrainingDiverged
 from hyperllm.experiments import record
 from hyperllm.experiments.recipe import Recipe, run, search
 from hyperllm.experiments.train import TrainRequest, train
-from hyperllm.experiments.tune import MOST, Trial, _Search, tune
+from hyperllm.experiments.trial import Trial, Work
+from hyperllm.experiments.tune import MOST, _Search, tune
 from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
 
@@ -93,11 +94,11 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(
     assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2)) == uninterrupted
 
 
-@pytest.mark.parametrize("place", ["remember", "settle"])
+@pytest.mark.parametrize(("owner", "place"), [(_Search, "remember"), (Work, "settle")])
 def test_a_search_killed_between_a_training_and_its_line_loses_neither(
-    shop: Path, place: str, uninterrupted: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+    shop: Path, owner: type[Any], place: str, uninterrupted: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(_Search, place)
+    original = getattr(owner, place)
 
     def killed(self: Any, given: Any) -> None:
         if place == "settle" or given.finished:
@@ -105,7 +106,7 @@ def test_a_search_killed_between_a_training_and_its_line_loses_neither(
         original(self, given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Search, place, killed)
+        patch.setattr(owner, place, killed)
         with pytest.raises(KeyboardInterrupt):
             tune(shop, REQUEST, CANDIDATES, prune_at=2)
     assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2)) == uninterrupted

@@ -20,9 +20,10 @@ class Preset:
     by_backbone: Mapping[str, Settings] = field(default_factory=dict)
 
     def chosen(self, backbone: str, framework: str) -> dict[str, Any]:
-        """What it sets in a run of these two."""
-        own = self.by_backbone.get(backbone, {})
-        return {**self.settings.get(framework, {}), **own.get(framework, {})}
+        """What it sets in a run of these two; a rival framework that it does not name trains as base does."""
+        levels = (self.settings, self.by_backbone.get(backbone, {}))
+        found = (level.get(framework, {} if framework == "hyperllm" else level.get("base", {})) for level in levels)
+        return {key: value for settings in found for key, value in settings.items()}
 
 
 _ADAM: dict[str, Any] = {

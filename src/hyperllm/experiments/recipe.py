@@ -1,10 +1,10 @@
 """``run FILE.toml``: all stages from one file.
 
 A table a stage, in the order prepare, extract, embed, train (one table, or an array of tables), evaluate, compare,
-recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its ``set`` and candidates take the
-place of the last train table's ``set``. ``record`` names the JSON file that keeps what came out. Knows how a table
-becomes a stage's arguments; an unknown key is an error with the choices. Paths are relative to the file and may name
-environment variables (``$HYPERLLM_DATA/…``).
+recommend; a stage that is not named is not run. ``tune`` is a stage of its own: its ``set`` and candidates, or its
+``set`` and space, take the place of the last train table's ``set``. ``record`` names the JSON file that keeps what came
+out. Knows how a table becomes a stage's arguments; an unknown key is an error with the choices. Paths are relative to
+the file and may name environment variables (``$HYPERLLM_DATA/…``).
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments import record
 from hyperllm.experiments.measure import compare_runs, evaluate_run
+from hyperllm.experiments.spaces import chosen
 from hyperllm.experiments.train import TrainRequest, configured, train
-from hyperllm.experiments.tune import MOST, Trial, tune
+from hyperllm.experiments.trial import Trial
+from hyperllm.experiments.tune import MOST, tune
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.config import ExtractConfig, extract_config
 from hyperllm.extraction.config import options as extract_options
@@ -90,7 +92,8 @@ class Recipe:
         ):
             _check_keys(self.stages.get(name, {}), _options(stage) | {"runs"}, where=f"[{name}]")
         _check_keys(self.stages.get("recommend", {}), {"out", "run", "k"}, where="[recommend]")
-        _check_keys(self.stages.get("tune", {}), {"candidates", "set", "prune_at", "keep"}, where="[tune]")
+        choices = {"space", "trials", "sampler"} if self.searches else {"candidates", "keep"}
+        _check_keys(self.stages.get("tune", {}), {"set", "prune_at"} | choices, where="[tune]")
         if not isinstance(self.published, dict) or not all(_is(v, float, int) for v in self.published.values()):
             raise ConfigError(f"[published] is a table of numbers; found {self.published!r}")
         if self.record is not None and (self.record.is_dir() or any(p.is_file() for p in self.record.parents)):
@@ -104,21 +107,37 @@ class Recipe:
         if "tune" in self.stages:
             self._check_tune()
 
+    @property
+    def searches(self) -> bool:
+        """Whether ``tune`` names a space to search, rather than candidates."""
+        return "space" in self.stages.get("tune", {})
+
     def _check_tune(self) -> None:
         table = self.stages["tune"]
         tried = table.get("candidates")
-        if not isinstance(tried, list) or not tried or not all(isinstance(settings, dict) for settings in tried):
+        if not self.searches and (not isinstance(tried, list) or not tried or not all(_is(s, dict) for s in tried)):
             raise ConfigError(f"[tune] candidates is a list of tables such as [{{ margin = 2.0 }}]; found {tried!r}")
-        if len(tried) > MOST:
+        if tried and len(tried) > MOST:
             raise ConfigError(f"a search has 1 to {MOST} candidates; found {len(tried)}")
         if not isinstance(table.get("set", {}), dict):
             raise ConfigError(f"[tune] set is a table of what all candidates share; found {table['set']!r}")
-        for key in ("prune_at", "keep"):
+        for key in ("prune_at", "keep", "trials"):
             if not _is(table.get(key, 1), int) or table.get(key, 1) < 1:
                 raise ConfigError(f"[tune] {key} is a whole number from 1; found {table[key]!r}")
         for request in self.requests()[-1:]:
-            for settings in self.candidates():
+            if self.searches:
+                chosen(
+                    replace(request, settings=table.get("set", {})), self.space(), sampler=table.get("sampler", "tpe")
+                )
+            for settings in () if self.searches else self.candidates():
                 configured(replace(request, settings=settings))
+
+    def space(self) -> str | Mapping[str, Any]:
+        """What ``tune`` searches; the path of a file is relative to this one."""
+        space = self.stages["tune"]["space"]
+        if not _is(space, str, dict):
+            raise ConfigError(f"[tune] space is a name, a .toml file or a table of settings; found {space!r}")
+        return str(located(self.path.parent, space)) if isinstance(space, str) and space.endswith(".toml") else space
 
     def candidates(self) -> list[dict[str, Any]]:
         """What ``tune`` tries: its ``set``, and each candidate over it."""
@@ -180,7 +199,7 @@ def search(
     progress: Progress | None = None,
     count: Count | None = None,
 ) -> list[Trial]:
-    """Try the candidates of the file's ``tune`` table in its last train table; the best finished one comes first.
+    """Try the candidates, or search the space, of the file's ``tune`` table in its last train table; best trial first.
 
     The stages before that, and the train tables before the last, are done first. What was tried is kept in the file's
     record.
@@ -191,15 +210,17 @@ def search(
     *earlier, (target, *_) = recipe.tables()
     for request, *_ in earlier:
         train(workspace, request, progress=progress)
-    options = {key: value for key, value in recipe.stages["tune"].items() if key in ("prune_at", "keep")}
-    trials = tune(
-        workspace,
-        replace(target, settings={}),
-        recipe.candidates(),
-        **options,
-        progress=progress,
-        on_trial=lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}"),
-    )
+    table = {key: value for key, value in recipe.stages["tune"].items() if key not in ("candidates", "set", "space")}
+    heard: dict[str, Any] = {"progress": progress, "on_trial": lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")}
+    if recipe.searches:
+        from hyperllm.experiments.search import search as search_space  # Optuna, which is an extra
+
+        shared = replace(target, settings=recipe.stages["tune"].get("set", {}))
+        found = search_space(workspace, shared, recipe.space(), **table, **heard)
+        say(found.text())
+        trials = list(found.trials)
+    else:
+        trials = tune(workspace, replace(target, settings={}), recipe.candidates(), **table, **heard)
     if recipe.record is not None:
         record.keep_trials(recipe.record, trials)
     return trials

@@ -16,7 +16,7 @@ from typing import Any
 from hyperllm import artifacts
 from hyperllm.errors import ConfigError
 from hyperllm.evaluation.evaluate import Evaluation
-from hyperllm.experiments.tune import Trial
+from hyperllm.experiments.trial import Trial
 from hyperllm.experiments.workspace import RUN
 from hyperllm.training.report import SELECTION as METRICS
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from hyperllm import artifacts
 from hyperllm.backbones import BACKBONES, Backbone
-from hyperllm.baselines import BASELINES
+from hyperllm.baselines import BASELINES, Baseline
 from hyperllm.config import build, document
 from hyperllm.data.prepare import load_catalog
 from hyperllm.data.split import Split
@@ -27,8 +27,8 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, choose
 from hyperllm.experiments.presets import PRESETS
 from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
-from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_base, train_hyperllm
-from hyperllm.frameworks.config import COMPAT
+from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_framework, train_hyperllm
+from hyperllm.frameworks.config import COMPAT, QUIRKS
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
@@ -138,30 +138,42 @@ def _sweep(work: Path) -> None:
 @dataclass(frozen=True)
 class _BaselinePlan:
     name: str
-    baseline: str
+    baseline: Baseline
     settings: Mapping[str, Any]
+    tags: str | None
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"baseline": self.baseline, **document(BASELINES[self.baseline].configure(self.settings))}
+        return {"baseline": self.baseline.name, **document(self.baseline.configure(self.settings))}
 
     def inputs(self, place: Workspace) -> dict[str, str]:
-        return {"split": place.fingerprint("split")}
+        found = {"split": place.fingerprint("split")}
+        if (tags := self._tags(place)) is not None:
+            found["tags"] = place.fingerprint("tags", tags)
+        return found
 
     def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
         del progress
-        model = BASELINES[self.baseline].fit(place.split(), settings=self.settings)
+        tags = self._tags(place)
+        model = self.baseline.fit(place.split(), settings=self.settings, tags=place.tags(tags or NONE))
         model.save(work / "model")
-        return {}
+        return {"tags": tags} if self.baseline.needs_tags else {}
+
+    def _tags(self, place: Workspace) -> str | None:
+        return place.chosen("tags", self.tags) if self.baseline.needs_tags else None
 
 
 def _baseline_plan(request: TrainRequest) -> _BaselinePlan:
     assert request.baseline is not None
-    choose(request.baseline, BASELINES, what="baseline")
-    _refuse(request, ("framework", "backbone", "variant", "phase1", "tags", "semantics", "compat"), "--baseline")
+    baseline = choose(request.baseline, BASELINES, what="baseline")
+    _refuse(request, ("framework", "backbone", "variant", "phase1", "semantics", "compat"), "--baseline")
+    if not baseline.needs_tags:
+        _refuse(request, ("tags",), f"--baseline {baseline.name}")
     if request.preset != TrainRequest.preset:
         raise ConfigError(f"--baseline {request.baseline} takes no --preset; drop one of them.")
-    return _BaselinePlan(check_run_name(request.run or request.baseline), request.baseline, dict(request.settings))
+    seeded = {"seed": request.seed} if "seed" in baseline.known else {}
+    name = check_run_name(request.run or request.baseline)
+    return _BaselinePlan(name, baseline, {**seeded, **request.settings}, request.tags)
 
 
 def _refuse(request: TrainRequest, options: Sequence[str], beside: str) -> None:
@@ -227,12 +239,13 @@ class _Plan:
             "folder": work,
             "progress": progress,
         }
+        semantics = None if self.semantics is None else place.semantics(self.semantics, split)
         if not isinstance(self.framework_config, HyperLLMConfig):
-            return train_base(split, config=self.framework_config, **common)
+            common |= {"semantics": semantics, "config": self.framework_config}
+            return train_framework(FRAMEWORKS[self.framework], split, **common)
         given = None
         if self.phase1 is not None:
             given = Phase1Vectors.load(self.phase1, users=split.users, items=split.items)
-        semantics = None if self.semantics is None else place.semantics(self.semantics, split)
         return train_hyperllm(
             split, tags=tags, semantics=semantics, phase1=given, config=self.framework_config, **common
         )
@@ -259,7 +272,7 @@ def configured(request: TrainRequest) -> Configured | None:
     framework = request.framework or preset.framework
     backbone = request.backbone or preset.backbone
     backbone_class = choose(backbone, BACKBONES, what="backbone")
-    config_class = choose(framework, FRAMEWORKS, what="framework")
+    config_class = choose(framework, FRAMEWORKS, what="framework").config_class
     if request.variant is not None and not issubclass(config_class, HyperLLMConfig):
         raise ConfigError(f"--variant {request.variant} belongs to the framework hyperllm, not to {framework!r}")
     classes = (backbone_class.config_class, config_class, FitConfig)
@@ -275,14 +288,16 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
     assert found is not None
     framework, backbone, framework_config = found.framework, found.backbone_name, found.framework_config
     hyper = framework_config if isinstance(framework_config, HyperLLMConfig) else None
+    uses_text = FRAMEWORKS[framework].uses_text
     if hyper is None:
-        _refuse(request, ("phase1", "tags", "semantics"), f"--framework {framework}")
+        _refuse(request, ("phase1", "tags", *(() if uses_text else ("semantics",))), f"--framework {framework}")
     elif not hyper.uses_meta:
         _refuse(request, ("phase1",), f"--variant {hyper.variant}")
     if hyper is not None and not hyper.uses_tags and request.tags != NONE:
         _refuse(request, ("tags",), f"--variant {hyper.variant}")
     phase1 = None if request.phase1 is None else _phase1(place, request.phase1)
-    needs_text = hyper is not None and hyper.uses_semantics and (phase1 is None or not hyper.uses_meta)
+    if hyper is not None:
+        uses_text = hyper.uses_semantics and (phase1 is None or not hyper.uses_meta)
     return _Plan(
         name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
         backbone=found.backbone,
@@ -291,7 +306,7 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
         framework_config=framework_config,
         fit_config=found.fit_config,
         tags=place.chosen("tags", request.tags) if hyper is not None and hyper.uses_tags else None,
-        semantics=place.chosen("semantics", request.semantics) if needs_text else None,
+        semantics=place.chosen("semantics", request.semantics) if uses_text else None,
         phase1=phase1,
         device=_device(request.device),
         seed=request.seed,
@@ -315,7 +330,7 @@ def _settings(request: TrainRequest, preset: dict[str, Any], framework: str) -> 
     """The preset's, then those of ``--compat``, ``--variant`` and ``--set``; the later wins."""
     settings = dict(preset)
     if request.compat:
-        settings |= COMPAT.get(framework, {})
+        settings |= COMPAT.get(framework, QUIRKS)
     if request.variant is not None:
         settings["variant"] = request.variant
     return {**settings, **request.settings}

@@ -13,7 +13,7 @@ import pytest
 from hyperllm import artifacts
 from hyperllm.data.prepare import prepare
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import DataError, TrainingDiverged
+from hyperllm.errors import ConfigError, TrainingDiverged
 from hyperllm.experiments.paper import cells, command
 from hyperllm.experiments.paper.cells import Options, Study, each
 from hyperllm.experiments.paper.command import Asked, complete, opened, paper
@@ -100,7 +100,9 @@ def test_interrupted_it_goes_on_and_ends_the_same(shop: Path, tmp_path: Path) ->
     paper("table4", study(shop, rest), asked, tmp_path)
     assert rest.epochs == 2 + 2 + 2 + 2 - 3, "base, KAR, phase 1 and phase 2 have two epochs each"
     table = pl.read_csv(tmp_path / "table4.csv")
-    seconds = table.filter((pl.col("column") == "seconds") & (pl.col("name") == "hyperllm"))["value"][0]
+    seconds = table.filter(
+        (pl.col("column") == "seconds") & (pl.col("group") == "hicf") & (pl.col("name") == "hyperllm")
+    )["value"][0]
     phases = study(shop).phases("hicf-hyperllm-0")
     assert list(phases) == ["phase 1", "phase 2"]
     assert seconds == pytest.approx(sum(phase["elapsed_s"] for phase in phases.values()))
@@ -194,5 +196,5 @@ def test_a_folder_of_another_data_set_needs_nothing_else(tmp_path: Path) -> None
 
 def test_a_workspace_and_a_folder_at_once_are_refused(tmp_path: Path) -> None:
     for given in ((None, None), (tmp_path, tmp_path)):
-        with pytest.raises(DataError, match="a workspace, or --published"):
+        with pytest.raises(ConfigError, match="a workspace, or --published"):
             opened(*given, None, say=silent)

@@ -131,13 +131,19 @@ class Study:
         return [str(request.run)]
 
     def _finished(self, request: TrainRequest) -> bool:
-        """Whether the run is there, of these settings and inputs, and so is the phase 1 it would start from."""
+        """Whether the run is there, of these settings and inputs, and so is the phase 1 it would start from.
+
+        A run that was more patient than asked counts.
+        """
         if request.phase1 is not None:
             before = self._request((str(request.backbone), ONLY_TEXT), request.seed)
             if not self._finished(before):
                 return False
         plan = planned(self.workspace, request)
-        return artifacts.is_current(self.workspace / "runs" / plan.name, RUN, config=plan.config, inputs=plan.inputs)
+        folder, config = self.workspace / "runs" / plan.name, dict(plan.config)
+        if (there := artifacts.peek(folder)) is not None and "patience" in config:
+            config["patience"] = max(config["patience"], there.config.get("patience", 0))
+        return artifacts.is_current(folder, RUN, config=config, inputs=plan.inputs)
 
     def _request(self, key: Key, seed: int) -> TrainRequest:
         """How a cell is trained; what starts from phase 1 borrows that of the cell `ONLY_TEXT`."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from hyperllm.data.prepare import load_catalog, prepare
 from hyperllm.data.sources.published import read_published
-from hyperllm.errors import DataError
+from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.compare import Cell as Significance
 from hyperllm.evaluation.compare import compare
 from hyperllm.evaluation.groups import grouped
@@ -74,7 +74,7 @@ def opened(
 ) -> tuple[Path, Path]:
     """The workspace, made from a published folder where one is given, and where files go."""
     if (workspace is None) == (published is None):
-        raise DataError("paper needs a workspace, or --published FOLDER, and not both")
+        raise ConfigError("paper needs a workspace, or --published FOLDER, and not both")
     if published is not None:
         out = out or Path(f"paper-{published.resolve().name}")
         workspace = out / "workspace"
