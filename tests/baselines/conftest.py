@@ -1,4 +1,4 @@
-"""The published Beauty split where it is at hand."""
+"""The published Beauty split where it is at hand, and a checkerboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ import pytest
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import PARTS, Split
 from hyperllm.ids import Vocabulary
+from hyperllm.testing import checkerboard_world
+
+
+@pytest.fixture
+def board() -> Split:
+    """Even users like even items, odd users odd items; of each user's eight, two validate and two test."""
+    return checkerboard_world(users=24, items=16)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
-"""Closed forms by hand, the planted checkerboard, the published split, and settings that are checked."""
+"""What holds for every entry of the registry, and settings that are checked."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,95 +11,88 @@ import numpy as np
 import pytest
 
 from hyperllm.baselines import BASELINES
-from hyperllm.baselines.ease import EaseConfig, ease, fit_ease
-from hyperllm.baselines.popularity import popularity
-from hyperllm.data.interactions import Pairs
+from hyperllm.baselines.ease import EaseConfig
 from hyperllm.data.split import Split
+from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.evaluate import evaluate
+from hyperllm.experiments.tune import MOST
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.model import ScoreModel
 
 
-def checkerboard(users: int = 24, items: int = 16) -> Split:
-    """Even users like even items, odd users odd items; one item each is held out for validation and test."""
-    rng = np.random.default_rng(0)
-    likes = [rng.permutation(np.arange(u % 2, items, 2)) for u in range(users)]
-    parts = [
-        [(u, i) for u, mine in enumerate(likes) for i in mine[place]] for place in (np.s_[2:], np.s_[:1], np.s_[1:2])
-    ]
-    pairs = [Pairs(*np.array(p).T) for p in parts]
-    return Split(Vocabulary.of(range(users)), Vocabulary.of(range(items)), *pairs)
+@pytest.fixture
+def tags(board: Split) -> TagGraph:
+    """Two tags, one for the even items and one for the odd."""
+    item = np.arange(len(board.items))
+    pairs, none = np.stack([item % 2, item], axis=1), np.empty((0, 2), dtype=np.int64)
+    return TagGraph(Vocabulary.of(("even", "odd")), board.items, ("even", "odd"), np.ones(2, int), pairs, none, False)
 
 
-def test_ease_finds_the_checkerboard_and_popularity_does_not() -> None:
-    split = checkerboard()
-    options = {"k": (2,), "mask": "train"}
-    assert evaluate(ease(split, regularisation=1.0), split, **options).metrics["recall@2"] == 1.0
-    assert evaluate(popularity(split), split, **options).metrics["recall@2"] < 0.7
+def fitted(name: str, split: Split, tags: TagGraph) -> ScoreModel:
+    return BASELINES[name].fit(split, tags=tags)
 
 
-def test_ease_equals_the_closed_form() -> None:
-    split = checkerboard()
-    model = ease(split, regularisation=3.0)
-    x = model.seen.toarray().astype(float)
-    p = np.linalg.inv(x.T @ x + 3.0 * np.eye(x.shape[1]))
-    b = -p / np.diag(p)
-    np.fill_diagonal(b, 0.0)
-    np.testing.assert_allclose(model.item_vectors, b.T, atol=1e-6)
-    assert (np.diag(model.item_vectors) == 0).all()
-
-
-def test_popularity_by_hand() -> None:
-    train = Pairs(np.array([0, 1, 2, 0, 1, 2]), np.array([1, 1, 1, 2, 2, 0]))
-    none = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    model = popularity(Split(Vocabulary.of("abc"), Vocabulary.of("wxyz"), train, none, none))
-    found = model.topk(np.array([0]), 4)
-    np.testing.assert_array_equal(found.items, [[1, 2, 0, 3]])
-    np.testing.assert_array_equal(found.scores, [[3, 2, 1, 0]])
+@pytest.mark.parametrize("name", set(BASELINES) - {"popularity"})
+def test_it_finds_the_checkerboard(name: str, board: Split, tags: TagGraph) -> None:
+    assert evaluate(fitted(name, board, tags), board, k=(4,)).metrics["recall@4"] == 1.0
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_baseline_trains_saves_and_ranks(name: str, tmp_path: Path) -> None:
-    split = checkerboard()
-    model = BASELINES[name].fit(split)
+def test_it_trains_saves_and_ranks(name: str, board: Split, tags: TagGraph, tmp_path: Path) -> None:
+    model = fitted(name, board, tags)
     model.save(tmp_path / "model")
     again = ScoreModel.load(tmp_path)
-    assert evaluate(again, split).metrics == evaluate(model, split).metrics
+    assert evaluate(again, board).metrics == evaluate(model, board).metrics
     assert again.item_vectors.flags.f_contiguous == model.item_vectors.flags.f_contiguous
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_held_out_pairs_are_not_looked_at(name: str) -> None:
-    split = checkerboard()
-    blind = replace(split, valid=split.test, test=split.valid)
-    left, right = BASELINES[name].fit(split), BASELINES[name].fit(blind)
+def test_held_out_pairs_are_not_looked_at(name: str, board: Split, tags: TagGraph) -> None:
+    blind = replace(board, valid=board.test, test=board.valid)
+    left, right = fitted(name, board, tags), fitted(name, blind, tags)
     np.testing.assert_array_equal(left.item_vectors, right.item_vectors)
 
 
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_grid_is_legal_within_the_budget_and_without_twins(name: str) -> None:
+    baseline = BASELINES[name]
+    configs = [baseline.configure(settings) for settings in baseline.grid]
+    assert 1 <= len(configs) <= MOST
+    assert len(set(configs)) == len(configs)
+
+
 def test_settings_are_checked() -> None:
-    assert BASELINES["ease"].configure({"regularisation": 50}) == EaseConfig(regularisation=50)
+    assert BASELINES["ease"].configure({"regularisation": "50"}) == EaseConfig(regularisation=50)
     with pytest.raises(ConfigError, match="Did you mean 'regularisation'"):
         BASELINES["ease"].configure({"regularization": 50})
     with pytest.raises(ConfigError, match="it has none"):
         BASELINES["popularity"].configure({"seed": 1})
-    for value in (0, -1.0, float("inf"), float("nan"), "200", True):
-        with pytest.raises(ConfigError, match="above 0"):
-            BASELINES["ease"].configure({"regularisation": value})
+    for name, settings in (
+        ("ease", {"max_items": 0}),
+        ("ease-tags", {"tag_weight": -1}),
+        ("itemknn", {"similarity": "jaccard"}),
+        ("rp3beta", {"neighbours": 0}),
+        ("als", {"alpha": float("inf")}),
+        ("als", {"seed": -1}),
+    ):
+        with pytest.raises(ConfigError, match=f"setting '{next(iter(settings))}'"):
+            BASELINES[name].configure(settings)
 
 
-def test_too_many_items_for_a_dense_matrix() -> None:
-    with pytest.raises(DataError, match="16 by 16"):
-        fit_ease(checkerboard(), EaseConfig(max_items=15))
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "much"])
+@pytest.mark.parametrize("name", ["ease", "ease-tags", "als"])
+def test_regularisation_is_a_number_above_0(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match="setting 'regularisation'"):
+        BASELINES[name].configure({"regularisation": value})
 
 
-@pytest.mark.data
-def test_beauty_popularity(beauty: Split) -> None:
-    assert evaluate(popularity(beauty), beauty).metrics["recall@20"] == pytest.approx(0.0407, abs=5e-5)
+@pytest.mark.parametrize("name", [name for name, baseline in BASELINES.items() if baseline.needs_tags])
+def test_what_needs_tags_says_so(name: str, board: Split) -> None:
+    with pytest.raises(DataError, match=f"{name} needs tags; run `hyperllm extract`"):
+        BASELINES[name].fit(board)
 
 
-@pytest.mark.data
-def test_beauty_ease(beauty: Split) -> None:
-    found = evaluate(ease(beauty, regularisation=200.0), beauty).metrics
-    told = [found[name] for name in ("recall@10", "recall@20", "ndcg@10", "ndcg@20")]
-    assert told == pytest.approx([0.1345, 0.1761, 0.0811, 0.0921], abs=5e-5)
+def test_the_optional_package_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, hyperllm.baselines; sys.exit('implicit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

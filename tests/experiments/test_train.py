@@ -190,6 +190,7 @@ def test_a_failed_retraining_leaves_the_old_run(shop: Path) -> None:
         ({"variant": "only-semantic"}, "hyperllm-only-semantic", {"split", "semantics"}),
         ({"framework": "base"}, "base", {"split"}),
         ({"baseline": "popularity", "settings": {}}, "popularity", {"split"}),
+        ({"baseline": "ease-tags", "settings": {"tag_weight": "2"}}, "ease-tags", {"split", "tags"}),
     ],
 )
 def test_a_run_is_named_by_what_it_is_and_depends_on_what_it_uses(
@@ -267,6 +268,25 @@ def test_a_wrong_device_or_baseline_is_refused(shop: Path) -> None:
         train(shop, TrainRequest(baseline="popular"))
     with pytest.raises(ConfigError, match="--framework has no use beside --baseline"):
         train(shop, TrainRequest(baseline="popularity", framework="base"))
+
+
+def test_only_a_baseline_that_needs_tags_takes_them(shop: Path) -> None:
+    done = train(shop, TrainRequest(baseline="ease-tags", tags="published"))
+    assert done.facts["tags"] == "published"
+    assert train(shop, TrainRequest(baseline="ease-tags")).skipped
+    with pytest.raises(ConfigError, match="--tags has no use beside --baseline ease"):
+        train(shop, TrainRequest(baseline="ease", tags="published"))
+    with pytest.raises(ConfigError, match="no set 'mine' in tags"):
+        train(shop, TrainRequest(baseline="ease-tags", tags="mine"))
+    with pytest.raises(DataError, match="ease-tags needs tags"):
+        train(shop, TrainRequest(baseline="ease-tags", tags="none"))
+
+
+def test_the_seed_of_a_run_is_that_of_a_baseline_that_has_one(shop: Path) -> None:
+    done = train(shop, TrainRequest(baseline="als", settings={"factors": "4"}, seed=3))
+    assert artifacts.read(done.folder, "run").config["seed"] == 3
+    assert not train(shop, TrainRequest(baseline="als", settings={"factors": "4"})).skipped
+    assert "seed" not in artifacts.read(train(shop, TrainRequest(baseline="ease", seed=3)).folder, "run").config
 
 
 def test_what_a_variant_lacks_is_asked_for(shop: Path, tmp_path: Path) -> None:
