@@ -6,7 +6,7 @@ import itertools
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib import import_module
 from inspect import signature
@@ -21,6 +21,7 @@ import typer
 
 import hyperllm.backbones
 from hyperllm.backbones import BACKBONES, BackboneConfig
+from hyperllm.baselines import BASELINES
 from hyperllm.cli.app import app
 from hyperllm.config import build, document
 from hyperllm.data.sources.columns import USUAL, plain
@@ -29,6 +30,7 @@ from hyperllm.experiments import quick, record
 from hyperllm.experiments.measure import evaluate_run
 from hyperllm.experiments.recipe import Recipe
 from hyperllm.extraction.config import ExtractConfig
+from hyperllm.frameworks import FRAMEWORKS, BaseConfig
 from hyperllm.frameworks.config import COMPAT, HyperLLMConfig
 from hyperllm.llm.encoders import NAMES
 from hyperllm.serving.recommender import Recommender
@@ -43,6 +45,13 @@ CONFIGS = {
     "BackboneConfig": BackboneConfig,
     "FitConfig": FitConfig,
     "ExtractConfig": ExtractConfig,
+}
+RIVALS = {name: kind for name, kind in FRAMEWORKS.items() if name not in ("base", "hyperllm")}
+COMPARED = {
+    config.__name__: config
+    for leaf in (*(kind.config_class for kind in RIVALS.values()), *(entry.config for entry in BASELINES.values()))
+    for config in leaf.__mro__
+    if config not in (object, BaseConfig)
 }
 SMALL = {"epochs": 2, "meta_epochs": 2, "batch_size": 512}
 
@@ -269,9 +278,39 @@ def shown(value: Any) -> str:
 def test_backbones_are_told_with_the_settings_of_their_own(name: str) -> None:
     page, config = TEXTS["docs/backbones.md"], BACKBONES[name].config_class
     assert any(row[0] == f"`{name}`" for row in rows_after(page, "is one file.\n")), f"docs/backbones.md lacks {name!r}"
-    shared, own = document(BackboneConfig()), document(config())
-    wanted = {key: shown(value) for key, value in own.items() if key not in shared or shared[key] != value}
+    wanted = own(config, document(BackboneConfig()))
     told = {r[0].strip("`"): r[2] for r in rows_after(page, f"<!-- settings: {config.__name__} -->")} if wanted else {}
+    assert told == wanted
+
+
+def own(config: type[Any], shared: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that ``shared`` has not, or has with another default."""
+    return {k: shown(v) for k, v in document(config()).items() if k not in shared or shared[k] != v}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_what_is_compared_with_is_told_with_the_settings_of_its_own(name: str) -> None:
+    """Of a class that builds on another, what it adds or sets otherwise."""
+    config, above = COMPARED[name], COMPARED[name].__bases__[0]
+    wanted = own(config, {} if above is object else document(above()))
+    marker = f"<!-- settings: {name} -->"
+    told = {row[0].strip("`"): row[1] for row in rows_after(TEXTS["docs/rivals.md"], marker)} if wanted else {}
+    assert told == wanted
+
+
+def test_every_rival_and_baseline_has_a_row() -> None:
+    page = TEXTS["docs/rivals.md"]
+    for names, marker in ((RIVALS, "## Rival frameworks\n"), (BASELINES, "what-plain-recommenders-reach)).\n")):
+        assert [row[0].strip("`") for row in rows_after(page, marker)] == list(names)
+
+
+def test_candidates_of_baselines_are_those_of_their_grids() -> None:
+    told = {name.strip("`"): cell for name, cell in rows_after(TEXTS["docs/rivals.md"], "<!-- candidates -->")}
+    wanted: dict[str, str] = {}
+    for name, entry in BASELINES.items():
+        tried = {key: dict.fromkeys(str(settings[key]) for settings in entry.grid) for key in entry.grid[0]}
+        if tried:
+            wanted[name] = "; ".join(f"`{key}` {', '.join(values)}" for key, values in tried.items())
     assert told == wanted
 
 

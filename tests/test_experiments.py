@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from hyperllm.experiments import record
-from hyperllm.experiments.presets import TUNED
+from hyperllm.experiments.paper import facts
+from hyperllm.experiments.presets import PRESETS, TUNED
 from hyperllm.experiments.recipe import Recipe
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.tune import MOST
+from hyperllm.frameworks import FRAMEWORKS
 from hyperllm.training.report import SELECTION
 
 ROOT = Path(__file__).parent.parent / "experiments"
 FILES = sorted(ROOT.glob("*/*.toml"))
 RECORDS = sorted(ROOT.glob("results/*/*.json"))
-IN_THE_PAPER = {"hgcf", "hrcf", "hicf", "hgch", "hypercl"}
+RIVALS = set(FRAMEWORKS) - {"base", "hyperllm"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +51,9 @@ def test_an_experiment_is_legal_and_names_its_target(path: Path) -> None:
     assert "evaluate" in recipe.stages
     assert recipe.record == path.parent / "../results" / path.parent.name / f"{path.stem}.json"
     assert request.preset == "plain", "a preset that moves would move the experiment"
-    if request.backbone in IN_THE_PAPER:
-        assert set(recipe.published) == set(SELECTION)
-        assert all(0 < value < 1 for value in recipe.published.values())
+    told = facts.table4("beauty") if request.framework in RIVALS else facts.table3("beauty")
+    of_paper = told.get((str(request.backbone), str(request.framework)), {})
+    assert recipe.published == {name: value for name, value in of_paper.items() if name != "seconds"}
 
 
 @by_name(FILES)
@@ -81,6 +83,13 @@ def test_a_record_belongs_to_its_file(path: Path) -> None:
     wanted = {"backbone": request.backbone, "framework": request.framework, **request.settings}
     assert {key: kept["config"][key] for key in wanted} == {k: None if v == "none" else v for k, v in wanted.items()}
     assert kept["published"] == recipe.published
+
+
+@by_name([path for path in FILES if Recipe.read(path).requests()[-1].framework in RIVALS])
+def test_a_rival_is_trained_by_default_as_its_experiments_are(path: Path) -> None:
+    request = the_request(Recipe.read(path))
+    usual = PRESETS["default"].chosen(str(request.backbone), str(request.framework))
+    assert {**usual, "patience": 20} == request.settings
 
 
 @pytest.mark.parametrize("backbone", TUNED)

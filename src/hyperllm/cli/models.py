@@ -13,8 +13,11 @@ import typer
 from hyperllm.cli import show
 from hyperllm.errors import ConfigError
 
-BackboneName = Annotated[str | None, typer.Option(help="hgcf")]
-FrameworkName = Annotated[str | None, typer.Option(help="hyperllm or base")]
+BackboneName = Annotated[str | None, typer.Option(help="hgcf, hrcf, hicf, hgch, hypercl, lgcf, lhgcn, lightgcn")]
+FrameworkName = Annotated[
+    str | None,
+    typer.Option(help="hyperllm, base, kar, kar-tuned, rlmrec-con, rlmrec-gen, alpharec, herec, llminit"),
+]
 VariantName = Annotated[
     str | None, typer.Option(help="full, structural, semantic, only-semantic, no-meta, no-contrast")
 ]
@@ -41,7 +44,9 @@ def train(
     backbone: BackboneName = None,
     framework: FrameworkName = None,
     variant: VariantName = None,
-    baseline: Annotated[str | None, typer.Option(help="popularity or ease, instead of a backbone")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="popularity, itemknn, rp3beta, ease, ease-tags or als, instead of a backbone")
+    ] = None,
     run: RunName = None,
     tags: TagSet = None,
     semantics: VectorSet = None,

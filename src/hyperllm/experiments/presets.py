@@ -20,10 +20,10 @@ class Preset:
     by_backbone: Mapping[str, Settings] = field(default_factory=dict)
 
     def chosen(self, backbone: str, framework: str) -> dict[str, Any]:
-        """What it sets in a run of these two; a rival framework that it does not name trains as base does."""
+        """What it sets in a run of these two; a rival framework trains as base does but for what it is named with."""
+        names = [framework] if framework in ("base", "hyperllm") else ["base", framework]
         levels = (self.settings, self.by_backbone.get(backbone, {}))
-        found = (level.get(framework, {} if framework == "hyperllm" else level.get("base", {})) for level in levels)
-        return {key: value for settings in found for key, value in settings.items()}
+        return {key: value for name in names for level in levels for key, value in level.get(name, {}).items()}
 
 
 _ADAM: dict[str, Any] = {
@@ -59,6 +59,19 @@ TUNED: Mapping[str, Settings] = {
 }
 """Chosen on the validation part of Beauty; each is the winner of the search in the experiment file of its name."""
 
+RIVALS: Settings = {
+    "kar": {
+        "text_dim": 128,
+        "precision": "bf16",
+        "text_learning_rate": 0.001,
+        "shared_experts": 3,
+        "dedicated_experts": 4,
+    },
+    "rlmrec-con": {"text_dim": 128, "align_sample": 1024, "align_weight": 0.1, "align_temperature": 0.2},
+    "rlmrec-gen": {"text_dim": 128, "mask_ratio": 0.1, "align_weight": 1.0, "align_temperature": 0.2},
+}
+"""What rivals add to a backbone's base settings: winners of the searches on HGCF, used on every backbone."""
+
 _PUBLISHED: dict[str, Any] = {
     "learning_rate": 1e-3,
     "weight_decay": 5e-4,
@@ -70,7 +83,7 @@ _HGCH: dict[str, Any] = {"learning_rate": 1e-4, "optimizer": "adam", "parametris
 _EXPERTS: dict[str, Any] = {"experts": 20, "meta_margin": 0.1}
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset(by_backbone=TUNED),
+    "default": Preset(settings=RIVALS, by_backbone=TUNED),
     "plain": Preset(),
     "paper": Preset(
         settings={
@@ -111,5 +124,5 @@ PRESETS: dict[str, Preset] = {
         },
     ),
 }
-"""``default``: `TUNED` over the settings' own defaults; ``plain``: those alone; ``paper``: the hyper-parameters of the
+"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``plain``: those alone; ``paper``: the hyper-parameters of the
 published runs on Beauty, without the published sampler's quirks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -154,9 +154,9 @@ class _BaselinePlan:
 
     def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
         del progress
-        tags = self._tags(place)
-        model = self.baseline.fit(place.split(), settings=self.settings, tags=place.tags(tags or NONE))
-        model.save(work / "model")
+        split, tags = place.split(), self._tags(place)
+        model = self.baseline.fit(split, settings=self.settings, tags=place.tags(tags or NONE))
+        replace(model, titles=_titles(place, split), tags=place.tags(tags)).save(work / "model")
         return {"tags": tags} if self.baseline.needs_tags else {}
 
     def _tags(self, place: Workspace) -> str | None:
@@ -221,9 +221,13 @@ class _Plan:
         shown = tags if tags is not None else place.tags(None)
         trained = self._train(place, split, tags, work, progress)
         _write_run(work, trained, split)
-        titles = tuple(title or None for title in load_catalog(place.folder).take(split.items).frame["title"])
         model = ScoreModel.of_points(
-            split, users=trained.users, items=trained.items, geometry=trained.geometry, titles=titles, tags=shown
+            split,
+            users=trained.users,
+            items=trained.items,
+            geometry=trained.geometry,
+            titles=_titles(place, split),
+            tags=shown,
         )
         model.save(work / "model")
         return {**_facts(trained), "tags": self.tags, "semantics": self.semantics, "peak_memory_mb": _peak_mb()}
@@ -249,6 +253,11 @@ class _Plan:
         return train_hyperllm(
             split, tags=tags, semantics=semantics, phase1=given, config=self.framework_config, **common
         )
+
+
+def _titles(place: Workspace, split: Split) -> tuple[str | None, ...]:
+    """The items' titles, to be shown."""
+    return tuple(title or None for title in load_catalog(place.folder).take(split.items).frame["title"])
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Framework(nn.Module):
         return {}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """All terms of one step; a backbone that drops edges drops the same ones all through an epoch."""
+        """All terms of one step (Eqs. 11, 13); a backbone that drops edges drops the same ones all through an epoch."""
         x = self.training_features(batch)
         encoded = self.backbone(x, self.world.graph, train=True, rng=self.streams.torch("views", batch.epoch))
         terms = self.backbone.losses(encoded, batch.user_item, margin=self.margin)

@@ -77,5 +77,5 @@ def _blocks(s: Tensor, gates: Tensor, weight: Tensor, bias: Tensor) -> Iterator[
     buffer, columns = s.new_empty(size, len(bias)), weight.T
     for start in range(0, len(s), size):
         rows = slice(start, min(len(s), start + size))
-        outputs = torch.addmm(bias, s[rows], columns, out=buffer[: rows.stop - start])
+        outputs = torch.addmm(bias, s[rows], columns, out=buffer[: rows.stop - start])  # Eq. 10
         yield rows, outputs.view(rows.stop - start, gates.shape[1], -1)

@@ -1,4 +1,4 @@
-"""HERec: Hyperbolic Representations for LLM-enhanced Recommendation (arXiv 2411.13865), its alignment, ported.
+"""HERec: A Hyperbolic Graph-LLM Framework for Exploration and Exploitation (arXiv 2411.13865), its alignment, ported.
 
 Free tables and the backbone's own loss, beside the squared geodesic distance between a node's point and the point that
 its text vector s is brought to. Shapes: n nodes, b triplets, d dims, d₁ text dims.

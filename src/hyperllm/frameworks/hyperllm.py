@@ -64,7 +64,7 @@ class SemanticExtraction(Framework):
 
 
 class Integration(Framework):
-    """Phase 2: tables started from phase 1 (Eq. 12), the tag branch (Eq. 14) and the contrastive term (Eq. 16).
+    """Phase 2: tables started from phase 1 (Eqs. 12, 13), tag branch (Eq. 14), contrastive term (Eq. 16), sum (Eq. 15).
 
     ``start`` (u + i, d) are phase 1's tangent vectors; None starts from uniform noise (``structural``). In ``no-meta``
     the tables give way to live experts.
@@ -126,7 +126,7 @@ class Integration(Framework):
         if self.tags is None or batch.tag is None:
             return {}
         other = self.tags.encode(self.backbone, x[self.world.users :], epoch=batch.epoch)
-        terms = self.backbone.losses(other, batch.tag, margin=self.config.tag_margin)
+        terms = self.backbone.losses(other, batch.tag, margin=self.config.tag_margin)  # Eq. 14
         terms = {f"tag_{name}": value for name, value in terms.items()}
         if self.config.uses_contrast:
             drawn, users, tags = batch.drawn, self.world.users, self.tags.graph.left

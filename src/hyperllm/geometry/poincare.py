@@ -14,7 +14,7 @@ from hyperllm.geometry import lorentz
 
 
 def project(p: Tensor, c: float = 1.0, *, eps: float = 4e-6) -> Tensor:
-    """Back into the ball: ‖p‖ ≤ (1 − eps)/√c."""
+    """Back into the ball of Eq. 3: ‖p‖ ≤ (1 − eps)/√c."""
     norm = torch.sqrt(p.square().sum(-1, keepdim=True).clamp_min(1e-30))
     return p * ((1 - eps) / c**0.5 / norm).clamp_max(1.0)
 

@@ -1,4 +1,4 @@
-"""The contrastive term as two GPU kernels.
+"""The contrastive term (Eq. 16) as two GPU kernels.
 
 The first gives each block of rows to one program, which streams over all columns and keeps a running log-sum-exp
 together with the rows' gradient; the second gives each block of columns to one program. Nothing is added atomically, so

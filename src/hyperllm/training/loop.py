@@ -191,7 +191,7 @@ def _pass(task: Task[Any], number: int, average: WeightAverage, on_step: StepCal
             for optimizer in task.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             terms = task.losses(batch)
-            torch.stack(list(terms.values())).sum().backward()
+            torch.stack(list(terms.values())).sum().backward()  # Eq. 15
             for optimizer in task.optimizers:
                 optimizer.step()
             average.update()
