@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HYPERLLM_DATA ?= ../shared/data
 
-.PHONY: demo test check bench dist clean
+.PHONY: demo test check bench results dist clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -27,6 +27,11 @@ check: $(VENV)/.installed  ## style, types, floors
 
 bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default
 	$(BIN)/python benchmarks/$(or $(WHAT),step).py
+
+results: $(VENV)/.installed  ## docs/results.md from the finished runs of WORKSPACE
+	$(BIN)/hyperllm paper all $(WORKSPACE) --tags keywords --set patience=20 --no-train --out $(WORKSPACE)/paper
+	mkdir -p docs/results && cp $(WORKSPACE)/paper/figure?.png docs/results/
+	sed 's|](figure|](results/figure|' $(WORKSPACE)/paper/results.md > docs/results.md
 
 dist: $(VENV)/.installed  ## a wheel that works outside the checkout
 	$(BIN)/python -m build --wheel --no-isolation

@@ -15,7 +15,6 @@ from hyperllm.experiments.recipe import Recipe
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.tune import MOST
 from hyperllm.frameworks import FRAMEWORKS
-from hyperllm.training.report import SELECTION
 
 ROOT = Path(__file__).parent.parent / "experiments"
 FILES = sorted(ROOT.glob("*/*.toml"))

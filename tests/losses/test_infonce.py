@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hyperllm.losses import infonce
-from hyperllm.losses.infonce import distinct, info_nce
+from hyperllm.losses.infonce import info_nce
 
 
 def plain(a: torch.Tensor, z: torch.Tensor, own: torch.Tensor, *, temperature: float) -> torch.Tensor:
@@ -35,7 +35,7 @@ def test_what_stands_there_twice_counts_twice() -> None:
     rng = torch.Generator().manual_seed(0)
     every, texts = (torch.randn(6, 4, generator=rng, dtype=torch.float64) for _ in range(2))
     batch = torch.tensor([0, 3, 3, 5, 0, 0])
-    rows, times = distinct(batch)
+    rows, times = torch.unique(batch, return_counts=True)
     own = torch.arange(len(rows))
     found = info_nce(every[rows], texts[rows], own, temperature=0.3, weight=times, count=times)
     expected = plain(every[batch], texts[batch], torch.arange(6), temperature=0.3).sum()

@@ -54,11 +54,13 @@ def paper(
         _listed(plain, PLAINS, dict.fromkeys(PLAINS), "baseline"),
     )
     with show.Bar("paper") as bar:
-        place, files = opened(workspace, published, out, say=show.say)
         options = Options(seeds, preset, parse_assignments(set_ or []), tags, semantics, device, train)
+        place, files = opened(workspace, published, out, say=show.say)
         if target != "table1" and train:
             complete(Workspace.opened(place), say=show.say, count=bar, encoder=encoder)
-        study = Study(place, options, show.say, show.TrainingBar(bar), command_line())
+        study = Study(
+            place, options, show.say, show.TrainingBar(bar), command_line(), (published or place).resolve().name
+        )
         for path in work(target, study, asked, files):
             typer.echo(path)
 
@@ -67,7 +69,7 @@ def _listed(text: str | None, default: tuple[str, ...], known: Mapping[str, obje
     """The names of a comma-separated option."""
     if text is None:
         return default
-    if text == "none":
+    if text == "none" and what == "baseline":
         return ()
     names = tuple(name.strip() for name in text.split(","))
     for name in names:

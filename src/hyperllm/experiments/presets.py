@@ -124,5 +124,5 @@ PRESETS: dict[str, Preset] = {
         },
     ),
 }
-"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``plain``: those alone; ``paper``: the hyper-parameters of the
-published runs on Beauty, without the published sampler's quirks."""
+"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``plain``: those alone; ``paper``: the
+hyper-parameters of the published runs on Beauty, without the published sampler's quirks."""

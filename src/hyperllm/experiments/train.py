@@ -317,7 +317,7 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
         tags=place.chosen("tags", request.tags) if hyper is not None and hyper.uses_tags else None,
         semantics=place.chosen("semantics", request.semantics) if uses_text else None,
         phase1=phase1,
-        device=_device(request.device),
+        device=chosen_device(request.device),
         seed=request.seed,
     )
 
@@ -355,7 +355,8 @@ def _run_name(framework: str, backbone: str, config: HyperLLMConfig | None) -> s
     return "-".join(parts)
 
 
-def _device(name: str) -> str:
+def chosen_device(name: str) -> str:
+    """``cpu`` or ``cuda``, for ``auto`` what there is; raises `ConfigError`."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

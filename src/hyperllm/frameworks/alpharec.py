@@ -36,7 +36,7 @@ class AlphaRecConfig(TextConfig):
     align_temperature: Annotated[float, Field(ge=0.02)] = 0.15
     """τ of the softmax over cosines."""
     linear: bool = False
-    """f as one matrix, instead of two layers with LeakyReLU."""
+    """f as one matrix without a bias, instead of two layers with LeakyReLU."""
 
 
 class AlphaRec(Framework):
@@ -56,7 +56,8 @@ class AlphaRec(Framework):
         self.register_buffer("texts", torch.cat([mean_of_items(world, items), items]), persistent=False)
         inputs, generator = items.shape[1], self.streams.torch("project")
         widths = (inputs, config.dim) if config.linear else (inputs, inputs // 2, config.dim)
-        self.project = perceptron(widths, activation=nn.LeakyReLU(0.01), generator=generator).to(world.device)
+        made = perceptron(widths, activation=nn.LeakyReLU(0.01), generator=generator, bias=not config.linear)
+        self.project = made.to(world.device)
         adam = torch.optim.Adam(self.project.parameters(), lr=config.text_learning_rate)
         self.optimizers = [adam, *backbone_optimizers(self.backbone, config)]
 

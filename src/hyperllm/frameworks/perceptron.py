@@ -20,6 +20,7 @@ def perceptron(
     activation: nn.Module,
     generator: torch.Generator,
     last: bool = False,
+    bias: bool = True,
     initialise: Initialise = nn.init.xavier_uniform_,
 ) -> nn.Sequential:
     """Linear layers from each of ``widths`` to the next, ``activation`` between them and, with ``last``, after them.
@@ -28,8 +29,9 @@ def perceptron(
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # pyright: ignore[reportAssignmentType]
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)  # pyright: ignore[reportAssignmentType]
         initialise(layer.weight, generator=generator)
-        nn.init.zeros_(layer.bias)
+        if bias:
+            nn.init.zeros_(layer.bias)
         layers += [layer, activation]
     return nn.Sequential(*(layers if last else layers[:-1]))

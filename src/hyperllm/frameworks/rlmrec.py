@@ -22,7 +22,7 @@ from hyperllm.frameworks.base import Base, Batch
 from hyperllm.frameworks.perceptron import perceptron
 from hyperllm.frameworks.text import TextConfig, text_features
 from hyperllm.frameworks.world import World
-from hyperllm.losses.infonce import distinct, info_nce
+from hyperllm.losses.infonce import info_nce
 
 Temperature = Annotated[float, Field(ge=0.02)]
 
@@ -82,7 +82,8 @@ class RLMRecCon(Base):
         if not self.config.align_weight:
             return {}
         drawn, few = batch.user_item, slice(self.config.align_sample)
-        parts = [distinct(rows[few]) for rows in (drawn.anchor, drawn.positive, drawn.negative[:, 0])]
+        nodes = (rows[few] for rows in (drawn.anchor, drawn.positive, drawn.negative[:, 0]))
+        parts = [torch.unique(rows, return_counts=True) for rows in nodes]
         if self.config.align == "hyperbolic":
             terms = [self._by_distance(encoded, *part) for part in parts]
         else:

@@ -69,9 +69,3 @@ class _InfoNCE(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_a, grad_z = ctx.saved_tensors
         return grads[0] * grad_a, grads[0] * grad_z, None, None, None, None
-
-
-def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The different ones of row numbers (b,), and how often each stands there."""
-    different, times = torch.unique(rows, return_counts=True)
-    return different, times

@@ -13,14 +13,16 @@ import pytest
 from hyperllm import artifacts
 from hyperllm.data.prepare import prepare
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import ConfigError, TrainingDiverged
+from hyperllm.errors import ConfigError, DataError, TrainingDiverged
+from hyperllm.evaluation.compare import compare
 from hyperllm.experiments.paper import cells, command
 from hyperllm.experiments.paper.cells import Options, Study, each
 from hyperllm.experiments.paper.command import Asked, complete, opened, paper
+from hyperllm.experiments.paper.plain import tuned_settings
 from hyperllm.experiments.paper.tables import PLAIN
 from hyperllm.experiments.workspace import RUN, Workspace
 from hyperllm.testing.worlds import tree_world
-from hyperllm.training.report import Epoch, FitReport
+from hyperllm.training.report import SELECTION, Epoch, FitReport
 
 SHORT: dict[str, Any] = {"dim": 4, "batch_size": 512, "epochs": 2, "meta_epochs": 2, "average": 0.0}
 SHORT["checkpoint_every_s"] = 0
@@ -105,7 +107,8 @@ def test_interrupted_it_goes_on_and_ends_the_same(shop: Path, tmp_path: Path) ->
     )["value"][0]
     phases = study(shop).phases("hicf-hyperllm-0")
     assert list(phases) == ["phase 1", "phase 2"]
-    assert seconds == pytest.approx(sum(phase["elapsed_s"] for phase in phases.values()))
+    spent = [phase["elapsed_s"] * phase["best_epoch"] / phase["epochs"] for phase in phases.values()]
+    assert seconds == pytest.approx(sum(spent))
 
 
 def test_more_seeds_make_a_spread_and_stay_in_the_table(shop: Path, tmp_path: Path) -> None:
@@ -198,3 +201,127 @@ def test_a_workspace_and_a_folder_at_once_are_refused(tmp_path: Path) -> None:
     for given in ((None, None), (tmp_path, tmp_path)):
         with pytest.raises(ConfigError, match="a workspace, or --published"):
             opened(*given, None, say=silent)
+
+
+def test_stars_are_of_comparisons_with_the_base(shop: Path, tmp_path: Path) -> None:
+    asked = study(shop)
+    paper("table4", asked, Asked(("hgcf",), ("base", "hyperllm"), ()), tmp_path)
+    tables = {v: [asked.table(run) for run in asked.runs(("hgcf", v))] for v in ("base", "hyperllm")}
+    expected = compare(tables, metrics=SELECTION, reference="base").cell("hyperllm", "recall@20")
+    found = pl.read_csv(tmp_path / "table4.csv").filter(
+        (pl.col("table") == "table4") & (pl.col("name") == "hyperllm") & (pl.col("column") == "recall@20")
+    )
+    others = Asked(("hgcf",), ("base", "rlmrec-con", "hyperllm"), ())
+    assert found["low"][0] == pytest.approx(expected.low)
+    assert len(found) == 1
+    paper("table4", asked, others, tmp_path)
+    told = (tmp_path / "table4.md").read_text(encoding="utf-8")
+    assert "HGCF with HyperLLM minus RLMRec-Con, Recall@20:" in told
+
+
+def test_figure_4_keeps_base_and_hyperllm_apart(shop: Path, tmp_path: Path) -> None:
+    asked = study(shop)
+    paper("figure4", asked, replace(FEW, backbones=("hgcf",)), tmp_path)
+    told = pl.read_csv(tmp_path / "figure4.csv")
+    for variant in ("base", "hyperllm"):
+        own = told.filter(pl.col("variant") == variant)
+        users = pl.concat([asked.table(run) for run in asked.runs(("hgcf", variant))])
+        mean = (own["recall@20"] * own["users"]).sum() / own["users"].sum()
+        assert mean == pytest.approx(users["recall@20"].mean())
+
+
+def test_figure_3_counts_the_steps_of_phase_1(shop: Path, tmp_path: Path) -> None:
+    asked = study(shop)
+    paper("figure3", asked, replace(FEW, backbones=("hgcf",)), tmp_path)
+    told = pl.read_csv(tmp_path / "figure3.csv").filter(pl.col("epoch") == 1)
+    steps = {row["variant"]: row["steps"] for row in told.iter_rows(named=True)}
+    assert steps["hyperllm"] == steps["base"] + SHORT["meta_epochs"] * steps["base"]
+    history = asked.history(asked.runs(("hgcf", "base"))[0])
+    base = told.filter(pl.col("variant") == "base")
+    assert base["recall@20"][0] == pytest.approx(history["recall@20"][0])
+
+
+def test_a_run_counts_where_it_was_at_least_as_patient(shop: Path) -> None:
+    def found(patience: int, *, train: bool = False) -> list[str]:
+        settings = {**SHORT, "margin": 0.9, "patience": patience}
+        return study(shop, settings=settings, train=train).runs(("lhgcn", "base"))
+
+    found(7, train=True)
+    assert found(5)
+    assert found(7)
+    assert not found(8)
+
+
+def test_the_best_candidate_of_a_baseline_is_taken_and_found_again(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ease = cells.BASELINES["ease"]
+    searches: list[str] = []
+
+    def told(grid: list[dict[str, Any]], **more: Any) -> Any:
+        monkeypatch.setitem(cells.BASELINES, "ease", replace(ease, grid=grid))
+        return tuned_settings(study(shop).place, "ease", tags=None, search=True, say=searches.append)
+
+    grid = [{"regularisation": 50.0}, {"regularisation": 1e9}]
+    assert told(grid) == {"regularisation": 50.0}
+    assert told(grid[::-1]) == {"regularisation": 50.0}, "another grid is searched anew"
+    assert told(grid[::-1]) == {"regularisation": 50.0}
+    assert len(searches) == 2
+    (shop / "tunes" / "ease.json").write_text("{", encoding="utf-8")
+    assert told(grid) == {"regularisation": 50.0}
+    assert len(searches) == 3
+
+
+def test_a_cell_that_cannot_be_made_says_why_and_costs_no_other(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(split: Any, config: Any) -> Any:
+        raise DataError("the catalogue is too large. Raise max_items")
+
+    monkeypatch.setitem(cells.BASELINES, "ease", replace(cells.BASELINES["ease"], train=fails, grid=({},)))
+    paper("table3", study(shop), Asked(("hgcf",), (), ("popularity", "ease")), tmp_path)
+    told = (tmp_path / "table3.md").read_text(encoding="utf-8")
+    assert "the catalogue is too large" in told
+    assert "Popularity" in told
+
+
+def test_a_target_that_cannot_be_made_costs_no_other(shop: Path, tmp_path: Path) -> None:
+    files = paper("all", study(shop, train=False), Asked(("lightgcn",), ("base",), ()), tmp_path)
+    assert {"table1.md", "table4.md", "report.html", "results.md"} <= {path.name for path in files}
+    assert not (tmp_path / "figure5.png").exists()
+
+
+def test_points_of_flat_space_are_no_tree(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="LightGCN has none"):
+        paper("figure5", study(shop), Asked(("lightgcn",), (), ()), tmp_path)
+
+
+def test_one_diverging_half_does_not_lose_the_other(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cells.train
+
+    def some(workspace: Path, request: Any, **more: Any) -> Any:
+        if request.run == "hrcf-no-meta-trained-0":
+            raise TrainingDiverged(1, "rank")
+        return real(workspace, request, **more)
+
+    monkeypatch.setattr(cells, "train", some)
+    assert study(shop).runs(("hrcf", "no-meta")) == ["hrcf-no-meta-0"]
+
+
+def test_items_without_words_or_categories_leave_what_needs_no_tags(tmp_path: Path) -> None:
+    planted = tree_world(depth=2, seed=3)
+    source = tmp_path / "bare"
+    source.mkdir()
+    for part in ("train", "valid", "test"):
+        pairs = getattr(planted.split, part)
+        pl.DataFrame({"user_id": pairs.user, "item_id": pairs.item}).write_csv(source / f"{part}.tsv", separator="\t")
+    items = pl.DataFrame({"item_id": range(len(planted.split.items))}).with_columns(title=pl.lit(""))
+    items.write_csv(source / "items.tsv", separator="\t")
+    workspace, out = opened(None, source, tmp_path / "out", say=silent)
+    told: list[str] = []
+    complete(Workspace.opened(workspace), say=told.append, count=None, encoder="hash")
+    assert any("no tags" in text for text in told)
+    paper("table3", replace(study(workspace), name="bare"), replace(FEW, backbones=("hgcf",)), out)
+    table = pl.read_csv(out / "table3.csv").filter((pl.col("group") == "hgcf") & (pl.col("column") == "recall@20"))
+    measured = dict(table.select("name", "value").iter_rows())
+    assert measured["base"] is not None
+    assert measured["structural"] is None
+    assert "HyperLLM on bare" in (out / "table3.html").read_text(encoding="utf-8")

@@ -126,13 +126,11 @@ def test_there_are_more_tags_on_items_than_edges_between_tags(dataset: str) -> N
 
 
 @pytest.mark.parametrize("key", CURVES, ids="-".join)
-def test_curves_last_as_long_as_their_runs_and_begin_with_the_first_epoch(key: tuple[str, str, str]) -> None:
-    found, run = facts.curve(*key), facts.run(*key)
-    assert run is not None
-    assert found.epochs == tuple(range(1, run.epochs + 1))
-    assert len(found.values) == run.epochs
-    assert 1 <= run.best_epoch <= run.epochs
-    assert max(found.values) - found.values[run.best_epoch - 1] < 0.002  # chosen by four metrics, not by this one
+def test_curves_begin_with_the_first_epoch(key: tuple[str, str, str]) -> None:
+    found = facts.curve(*key)
+    assert found.epochs == tuple(range(1, len(found.values) + 1))
+    assert len(found.values) > 50
+    assert all(0 < value < 1 for value in found.values)
 
 
 def test_of_another_data_set_nothing_is_published() -> None:
@@ -141,7 +139,6 @@ def test_of_another_data_set_nothing_is_published() -> None:
     assert not facts.table3("shop")
     assert not facts.table4("shop")
     assert facts.curve("shop", "hgcf", "base") == ((), ())
-    assert facts.run("shop", "hgcf", "base") is None
     assert facts.recognised(users=10553, items=6086, interactions=94147) == ""
 
 
@@ -152,7 +149,6 @@ def test_tables_and_runs_are_those_of_the_published_logs(logs: Path) -> None:
     assert set(found) == set(RUNS)
     for key, row in found.items():
         assert facts.table3(key[0])[key[1:]] == {name: row[name] for name in SELECTION}
-        assert facts.run(*key) == (row["epochs_run"], row["best_epoch"])
 
 
 @pytest.mark.data

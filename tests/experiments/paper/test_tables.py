@@ -56,7 +56,7 @@ def test_table_1_is_the_data_card(shop: Path) -> None:
         "mean_tokens": card.mean_tokens,
     }
     assert any(TOKENIZER in note for note in sheet.notes)
-    assert sheet.columns[0].title == "shop"
+    assert sheet.columns[0].title == "Here"
 
 
 def test_table_2_counts_tags_and_the_words_of_all_summaries(shop: Path) -> None:

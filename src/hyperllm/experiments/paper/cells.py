@@ -18,11 +18,12 @@ import polars as pl
 from hyperllm import artifacts
 from hyperllm.backbones import BACKBONES
 from hyperllm.baselines import BASELINES
-from hyperllm.errors import TrainingDiverged, choose
+from hyperllm.errors import ConfigError, DataError, TrainingDiverged, choose
 from hyperllm.experiments.measure import per_user
 from hyperllm.experiments.paper.plain import tuned_settings
 from hyperllm.experiments.paper.tables import PLAIN
-from hyperllm.experiments.train import TrainRequest, planned, train
+from hyperllm.experiments.presets import PRESETS
+from hyperllm.experiments.train import TrainRequest, chosen_device, planned, train
 from hyperllm.experiments.workspace import RUN, Workspace
 from hyperllm.frameworks import FRAMEWORKS
 from hyperllm.frameworks.config import HyperLLMConfig
@@ -55,6 +56,8 @@ class Options:
         everywhere = {name for b in BACKBONES for f in FRAMEWORKS for name in _known(b, f)}
         for name in self.settings:
             choose(name, dict.fromkeys(everywhere), what="setting")
+        choose(self.preset, PRESETS, what="preset")
+        chosen_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Study:
     say: Callable[[str], None]
     progress: Progress | None = None
     command: str | None = None
+    name: str = ""
+    """What the data are called, where they are not the paper's; the workspace's name without."""
 
     @cached_property
     def place(self) -> Workspace:
@@ -83,9 +88,21 @@ class Study:
             request = self._baseline(key[1])
             return [] if request is None else self._run(request)
         if key[1] == "no-meta":  # the paper reports the better of frozen and trained texts
-            both = [self._seeds((key[0], variant)) for variant in (key[1], _TRAINED_TEXTS)]
-            return max(both, key=lambda runs: sum(map(self.valid, runs)) / max(1, len(runs)))
+            return self._better([(key[0], variant) for variant in (key[1], _TRAINED_TEXTS)])
         return self._seeds(key)
+
+    def _better(self, keys: Sequence[Key]) -> list[str]:
+        """The runs of the cell that did better on validation; raises only where all diverged."""
+        found: list[list[str]] = []
+        diverged: TrainingDiverged | None = None
+        for key in keys:
+            try:
+                found.append(self._seeds(key))
+            except TrainingDiverged as error:
+                diverged = error
+        if diverged is not None and not any(found):
+            raise diverged
+        return max(found, key=lambda runs: sum(map(self.valid, runs)) / max(1, len(runs)))
 
     def table(self, run: str) -> pl.DataFrame:
         """Test metrics of a run, user by user; measured once."""
@@ -179,7 +196,7 @@ def _known(backbone: str, framework: str) -> set[str]:
 
 
 def each(study: Study, keys: Sequence[Key]) -> tuple[dict[Key, list[str]], dict[Key, str]]:
-    """The runs of every cell, and of those without runs why."""
+    """The runs of every cell, and why there are none where a cell cannot be made: the others are worth having."""
     runs: dict[Key, list[str]] = {}
     missing: dict[Key, str] = {}
     for key in keys:
@@ -187,8 +204,11 @@ def each(study: Study, keys: Sequence[Key]) -> tuple[dict[Key, list[str]], dict[
             found = study.runs(key)
         except TrainingDiverged as error:
             missing[key] = f"diverged in epoch {error.epoch}"
-            study.say(f"{'-'.join(key)}: {error}")
+        except (ConfigError, DataError) as error:  # such as no tags, or a package that is not there
+            missing[key] = str(error).partition(";")[0].partition(". ")[0]
+        else:
+            if found:
+                runs[key] = found
             continue
-        if found:
-            runs[key] = found
+        study.say(f"{'-'.join(key)}: {missing[key]}")
     return runs, missing

@@ -6,6 +6,7 @@ Knows which cells each needs, and which files it becomes. Does not train, draw o
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from hyperllm import artifacts
 from hyperllm.data.prepare import load_catalog, prepare
+from hyperllm.data.sets import is_stale
 from hyperllm.data.sources.published import read_published
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.compare import Cell as Significance
@@ -33,7 +36,7 @@ from hyperllm.experiments.paper.tables import (
 )
 from hyperllm.experiments.paper.titles import title
 from hyperllm.experiments.workspace import Workspace
-from hyperllm.extraction.encode import embed
+from hyperllm.extraction.encode import DEFAULT_ENCODER, embed
 from hyperllm.extraction.extract import extract
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.report import SELECTION
@@ -46,6 +49,8 @@ ABLATION = (BASE, OWN, "no-contrast", "semantic", "structural", ONLY_TEXT, "no-m
 CONVERGENCE = ("hgcf", "hgch")
 CLUSTERED = "hrcf"
 GROUPS = 5
+LEADING = "recall@20"
+TUNED_PRESET = "default"
 Count = Callable[..., None]
 
 
@@ -85,18 +90,35 @@ def opened(
 
 def complete(place: Workspace, *, say: Callable[[str], None], count: Count | None, encoder: str | None) -> None:
     """Tags and text vectors, made without a language model where the workspace has none."""
-    if not place.sets("tags"):
-        say(extract(place.folder, progress=count).text())
-    if not place.sets("semantics"):
-        given: dict[str, Any] = {} if encoder is None else {"encoder": encoder}
-        say(embed(place.folder, progress=count, **given).text())
+    work: dict[str, Callable[[], Any]] = {
+        "tags": lambda: extract(place.folder, progress=count),
+        "semantics": lambda: embed(place.folder, progress=count, encoder=encoder or DEFAULT_ENCODER),
+    }
+    for kind, make in work.items():
+        if any(not is_stale(place.folder, kind, name) for name in place.sets(kind)):
+            if kind == "semantics" and encoder is not None:
+                say(f"there are text vectors already, so --encoder {encoder} is not used")
+            continue
+        try:
+            say(make().text())
+        except DataError as error:  # cells that need none can be made
+            say(f"no {kind}: {error}")
 
 
 def paper(target: str, study: Study, asked: Asked, out: Path) -> list[Path]:
     """Make ``target``, a name of `TARGETS` or ``all``, and return the files that were written."""
     names = list(TARGETS) if target == "all" else [target]
-    made = [TARGETS[name](study, asked) for name in names]
-    files = [path for one in made for path in _write(one, out)]
+    made: list[Made] = []
+    files: list[Path] = []
+    for name in names:
+        try:
+            made.append(TARGETS[name](study, asked))
+        except (ConfigError, DataError) as error:  # the others are worth having
+            if target != "all":
+                raise
+            study.say(f"{name}: {error}")
+            continue
+        files += _write(made[-1], out)
     page = out / ("report.html" if target == "all" else f"{target}.html")
     page.write_text(_page(study, made, out), encoding="utf-8")
     files.append(page)
@@ -135,17 +157,69 @@ def _table4(study: Study, asked: Asked) -> Sheet:
 def _measured_table(study: Study, asked: Asked, names: Sequence[str], sheet: Callable[..., Sheet]) -> Sheet:
     plain = [(PLAIN, name) for name in asked.plain]
     runs, missing = each(study, [*((b, name) for b in asked.backbones for name in names), *plain])
-    measured = {key: _numbers(study, found) for key, found in runs.items()}
-    significance = _significance(study, runs, asked.backbones)
-    return sheet(dataset(study.workspace), measured, significance=significance, missing=missing)
+    return sheet(
+        dataset(study.workspace),
+        {key: _numbers(study, found) for key, found in runs.items()},
+        significance=_significance(study, runs, asked.backbones),
+        missing=missing,
+        backbones=asked.backbones,
+        notes=[*_made_of(study), *_against_the_best(study, runs, asked.backbones)],
+    )
+
+
+def _made_of(study: Study) -> list[str]:
+    """What the numbers rest on: tags, vectors, settings, the split."""
+    place, options = study.place, study.options
+    tags, vectors = (place.chosen(*each) for each in (("tags", options.tags), ("semantics", options.semantics)))
+    told = [f"Tags: {tags or 'none'}; text vectors: {vectors or 'none'}; settings: preset {options.preset}."]
+    if options.preset == TUNED_PRESET:
+        told.append(
+            "These settings were searched on validation of Beauty: bases and HyperLLM on each backbone, rivals on HGCF."
+        )
+    if dataset(study.workspace) and _source(study.workspace) != "published":
+        told.append("The split is our own, so the paper's numbers beside ours are of another one.")
+    return told
+
+
+def _source(workspace: Path) -> str:
+    """How the data were read: ``published`` with its split, or otherwise."""
+    made = artifacts.peek(workspace / "split")
+    return "" if made is None else str(made.config.get("source", ""))
+
+
+def _against_the_best(study: Study, runs: Mapping[Key, Sequence[str]], backbones: Iterable[str]) -> Iterable[str]:
+    """HyperLLM with the best rival on its backbone and with the best plain row, user by user."""
+    means = {key: statistics.mean(_mean(study.table(run), LEADING) for run in own) for key, own in runs.items()}
+    plain = max((key for key in runs if key[0] == PLAIN), key=lambda key: means[key], default=None)
+    for b in backbones:
+        rivals = [key for key in runs if key[0] == b and key[1] in FRAMEWORKS and key[1] not in (BASE, OWN)]
+        best = max(rivals, key=lambda key: means[key], default=None)
+        for other in (best, plain):
+            if (b, OWN) in runs and other is not None:
+                yield f"{title(b)} with HyperLLM minus {_paired(study, runs, (b, OWN), other)}."
+
+
+def _paired(study: Study, runs: Mapping[Key, Sequence[str]], own: Key, other: Key) -> str:
+    tables = {name: [study.table(run) for run in runs[key]] for name, key in (("own", own), ("other", other))}
+    cell = compare(tables, metrics=[LEADING], reference="other").cell("own", LEADING)
+    assert cell.difference is not None
+    return (
+        f"{title(other[1])}, Recall@20: {cell.difference:+.4f}, 95 % interval "
+        f"{cell.low:+.4f} to {cell.high:+.4f}, p = {cell.p_value:.2g}"
+    )
 
 
 def _numbers(study: Study, runs: Sequence[str]) -> dict[str, Measured]:
     """Test metrics over seeds, and seconds of training with those of the phase 1 that was borrowed."""
     tables = [study.table(run) for run in runs]
     found = {name: Measured.of([_mean(table, name) for table in tables]) for name in SELECTION}
-    seconds = [sum(phase["elapsed_s"] for phase in study.phases(run).values()) for run in runs]
+    seconds = [sum(map(_seconds, study.phases(run).values())) for run in runs]
     return {**found, **({"seconds": Measured.of(seconds)} if all(seconds) else {})}
+
+
+def _seconds(phase: Mapping[str, Any]) -> float:
+    """Time until a phase's best epoch, since what follows tells of patience only."""
+    return phase["elapsed_s"] * phase["best_epoch"] / phase["epochs"]
 
 
 def _mean(table: pl.DataFrame, name: str) -> float:
@@ -168,6 +242,8 @@ def _significance(
 
 def _figure2(study: Study, asked: Asked) -> Drawing:
     runs, missing = each(study, [(b, v) for b in asked.backbones for v in ABLATION])
+    if not runs:
+        raise DataError("Figure 2 shows variants of HyperLLM, and none is trained; train them first")
     published = facts.table3(dataset(study.workspace))
     cells = {
         b: {v: _bar(study, runs.get((b, v), []), missing.get((b, v), ""), published.get((b, v), {})) for v in ABLATION}
@@ -184,7 +260,7 @@ def _figure2(study: Study, asked: Asked) -> Drawing:
         pictures.figure2(cells),
         "Test metrics without a part at a time; bars are means over seeds, the line is the base, diamonds are what the "
         "paper reports. w/o Meta is the better, by validation, of frozen and trained text vectors.",
-        pl.DataFrame(rows),
+        pl.DataFrame(rows, infer_schema_length=None),
     )
 
 
@@ -219,7 +295,7 @@ def _figure3(study: Study, asked: Asked) -> Drawing:
         pictures.figure3(lines),
         "Recall@20 on validation. An epoch of the published code takes as many steps as one of ours but sees a fifth "
         "of the pairs five times; so steps and seconds stand beside epochs. Shaded: what phase 1 took before.",
-        pl.DataFrame(rows),
+        pl.DataFrame(rows, infer_schema_length=None),
     )
 
 
@@ -288,10 +364,10 @@ def _figure5(study: Study, asked: Asked) -> Drawing:
         raise DataError(f"Figure 5 clusters items of {backbone}, which is not trained")
     paths = load_catalog(study.workspace).take(study.place.split().items).frame["categories"].to_list()
     told = [list(path or []) for path in paths]
-    trees = {
-        title(v): clusters.tree(clusters.log0(ScoreModel.load(study.place.run(own[0]) / "model").item_vectors))
-        for (_, v), own in runs.items()
-    }
+    models = {title(v): ScoreModel.load(study.place.run(own[0]) / "model") for (_, v), own in runs.items()}
+    if any(model.geometry != "lorentz" for model in models.values()):
+        raise DataError(f"Figure 5 clusters points of hyperbolic space; {title(backbone)} has none")
+    trees = {name: clusters.tree(clusters.log0(model.item_vectors)) for name, model in models.items()}
     shelves = clusters.category_names(told, 1) if any(told) else None
     found = {name: clusters.numbers(tree, told if any(told) else None) for name, tree in trees.items()}
     rows = [{"model": name, **flat} for name, numbers in found.items() for flat in _flat(numbers)]
@@ -301,7 +377,7 @@ def _figure5(study: Study, asked: Asked) -> Drawing:
         pictures.figure5(trees, shelves),
         "Trees of the items' log₀ vectors, clusters coloured; below them categories, and distances between items. "
         + findings.clustering(found),
-        pl.DataFrame(rows),
+        pl.DataFrame(rows, infer_schema_length=None),
     )
 
 
@@ -348,7 +424,7 @@ def _page(study: Study, made: Sequence[Made], out: Path) -> str:
 
 def _heading(study: Study) -> str:
     known = dataset(study.workspace)
-    return f"HyperLLM on {known.capitalize() if known else study.workspace.resolve().name}"
+    return f"HyperLLM on {known.capitalize() or study.name or study.workspace.resolve().name}"
 
 
 def _results(study: Study, made: Sequence[Made]) -> str:
@@ -357,7 +433,7 @@ def _results(study: Study, made: Sequence[Made]) -> str:
     parts = [f"# {_heading(study)}", *findings.sentences(sheets)]
     for one in made:
         if isinstance(one, Drawing):
-            parts += [f"## {one.title}", f"![{one.title}]({one.name}.svg)", one.caption]
+            parts += [f"## {one.title}", f"![{one.title}]({one.name}.png)", one.caption]
         else:
             parts.append(render.markdown(one).replace(f"**{one.title}**", f"## {one.title}", 1))
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -44,13 +44,6 @@ class Curve(NamedTuple):
     values: tuple[float, ...]
 
 
-class Run(NamedTuple):
-    """How long a published run trained, and which epoch its validation score chose."""
-
-    epochs: int
-    best_epoch: int
-
-
 GAINS: Mapping[str, Gain] = {
     "hgcf": Gain(0.255, 0.353),
     "hrcf": Gain(0.285, 0.417),
@@ -85,12 +78,6 @@ def table3(dataset: str) -> Mapping[Key, Mapping[str, float]]:
 def table4(dataset: str) -> Mapping[Key, Mapping[str, float]]:
     """(backbone, framework) -> recall and NDCG at 20 on test, and ``seconds`` of training on an RTX 3090."""
     return _of(dataset, "table4")
-
-
-def run(dataset: str, backbone: str, variant: str) -> Run | None:
-    """A published run of ``base`` or ``hyperllm``, or None."""
-    found = _numbers("runs").get((dataset, backbone, variant))
-    return None if found is None else Run(int(found["epochs"]), int(found["best_epoch"]))
 
 
 def curve(dataset: str, backbone: str, variant: str) -> Curve:

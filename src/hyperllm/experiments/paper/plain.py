@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +32,9 @@ def tuned_settings(
             return None
         inputs["tags"] = place.fingerprint("tags", chosen)
     made_from = artifacts.digest([list(baseline.grid), inputs])
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept: dict[str, Any] = {}
+    with suppress(OSError, ValueError):  # absent, or damaged: searched again
+        kept = json.loads(path.read_text(encoding="utf-8"))
     if kept.get("made_from") != made_from:
         if not search:
             return None

@@ -39,6 +39,8 @@ _SIZES = dict.fromkeys(("users", "items", "interactions"), ",.0f")
 _TABLE1 = {**_SIZES, "density": ".2%", "features": ",.0f", "mean_tokens": ".0f"}
 _TABLE2 = {"tags": ",.0f", "tag_item_pairs": ",.0f", "tag_tag_edges": ",.0f", "summary_tokens": ".0f"}
 _MARKS = "The paper marks variants only; here the base competes with them, except in time."
+_TIME = "Time: seconds of training until the best epoch, phase 1 of HyperLLM included."
+_GPU = "The paper trained on an RTX 3090: compare times within a column."
 _SWAPPED = "The paper prints Tag-Item and Tag-Tag under each other's header; here each count has its own."
 _TOKENS = f"Tokens by {TOKENIZER!r}: runs of letters and digits, and every other mark. The paper names no tokenizer."
 
@@ -106,7 +108,7 @@ def _statistics(
 
 
 def _statistics_sheet(name: str, heading: str, workspace: Path, rows: Iterable[Row], notes: Iterable[str]) -> Sheet:
-    column = Column("value", workspace.resolve().name, better="neither")
+    column = Column("value", "Here", better="neither")
     return Sheet(name, heading, (column,), tuple(rows), ("", "Statistic"), tuple(notes))
 
 
@@ -116,23 +118,25 @@ def table3_sheet(
     *,
     significance: Mapping[Key, Mapping[str, Cell]] | None = None,
     missing: Mapping[Key, str] | None = None,
+    backbones: Sequence[str] = facts.BACKBONES,
+    notes: Sequence[str] = (),
 ) -> Sheet:
     """Table 3: five backbones × four variants, other backbones that were measured, plain rows; §5.2's gains below.
 
-    Keys are (backbone, variant) and (`PLAIN`, baseline); keys of other tables are passed over. For the rest see
-    `assemble`.
+    Keys are (backbone, variant) and (`PLAIN`, baseline); keys of other tables are passed over. ``backbones``
+    have rows in any case, and those the paper has numbers of. For the rest see `assemble`.
     """
     published = facts.table3(dataset)
     sheet = assemble(
         "table3",
         "Table 3. What structure and semantics add",
         TABLE3,
-        _keys(facts.VARIANTS, facts.VARIANTS, [*measured, *(missing or {})]),
+        _keys(facts.VARIANTS, facts.VARIANTS, [*measured, *(missing or {})], [*backbones, *_backbones(published)]),
         measured=measured,
         published=published,
         significance=significance,
         missing=missing,
-        notes=(_MARKS,) if published else (),
+        notes=(*((_MARKS,) if published else ()), *notes),
     )
     return replace(sheet, summary=gains(sheet, stated=facts.GAINS if published else None))
 
@@ -143,29 +147,37 @@ def table4_sheet(
     *,
     significance: Mapping[Key, Mapping[str, Cell]] | None = None,
     missing: Mapping[Key, str] | None = None,
+    backbones: Sequence[str] = facts.BACKBONES,
+    notes: Sequence[str] = (),
 ) -> Sheet:
     """Table 4: five backbones × the paper's frameworks, what else of `FRAMEWORKS` was measured, plain rows.
 
-    Keys are (backbone, framework) and (`PLAIN`, baseline); keys of other tables are passed over. For the rest see
-    `assemble`.
+    Keys are (backbone, framework) and (`PLAIN`, baseline); keys of other tables are passed over. ``backbones``
+    have rows in any case, and those the paper has numbers of. For the rest see `assemble`.
     """
     published = facts.table4(dataset)
     return assemble(
         "table4",
         "Table 4. HyperLLM and its rivals",
         TABLE4,
-        _keys(FRAMEWORKS, facts.FRAMEWORKS, [*measured, *(missing or {})]),
+        _keys(FRAMEWORKS, facts.FRAMEWORKS, [*measured, *(missing or {})], [*backbones, *_backbones(published)]),
         measured=measured,
         published=published,
         significance=significance,
         missing=missing,
-        notes=(_MARKS, "The paper trained on an RTX 3090: compare times within a column.") if published else (),
+        notes=(_TIME, *((_MARKS, _GPU) if published else ()), *notes),
     )
 
 
-def _keys(names: Sequence[str], always: Sequence[str], found: Sequence[Key]) -> list[Key]:
+def _backbones(published: Mapping[Key, object]) -> list[str]:
+    """The backbones that something is published of."""
+    return list(dict.fromkeys(backbone for backbone, _ in published))
+
+
+def _keys(names: Sequence[str], always: Sequence[str], found: Sequence[Key], backbones: Sequence[str]) -> list[Key]:
     """``names`` under each backbone: those of ``always`` and those found; then the plain rows found."""
-    groups = dict.fromkeys([*facts.BACKBONES, *(group for group, _ in found if group != PLAIN)])
-    wanted = {(group, name) for group in facts.BACKBONES for name in always} | set(found)
+    known = [name for name in facts.BACKBONES if name in backbones]
+    groups = dict.fromkeys([*known, *backbones, *(group for group, _ in found if group != PLAIN)])
+    wanted = {(group, name) for group in [*known, *backbones] for name in always} | set(found)
     plain = dict.fromkeys(key for key in found if key[0] == PLAIN)
     return [(group, name) for group in groups for name in names if (group, name) in wanted] + list(plain)
