@@ -91,8 +91,6 @@ def test_con_by_distance_is_a_softmax_over_the_distinct_nodes_of_the_batch(
 def test_gen_finds_the_texts_of_masked_nodes_among_theirs(backbone: Callable[[], Backbone]) -> None:
     config = RLMRecGenConfig(**SMALL, mask_ratio=0.3, align_weight=0.3, align_temperature=0.4)
     framework = RLMRecGen(told_world(), backbone(), config)
-    with torch.no_grad():
-        framework.mask.uniform_()
     batch, encoded, terms = first_step(framework)
     rows = batch.drawn
     assert rows is not None
@@ -148,8 +146,10 @@ def test_other_nodes_are_masked_at_every_step_and_none_afterwards() -> None:
     assert {len(set(rows)) for rows in masks} == {int(0.3 * framework.world.graph.nodes)}
     batch = next(iter(framework.batches(1)))
     assert batch.drawn is not None
+    assert not framework.training_features(batch)[batch.drawn].any()
+    torch.nn.init.normal_(framework.mask)
     masked = framework.training_features(batch)
-    assert not masked[batch.drawn].any()
+    assert torch.equal(masked[batch.drawn], framework.mask.expand(len(batch.drawn), -1))
     kept = torch.ones(len(masked), dtype=torch.bool).index_fill(0, batch.drawn, False)
     assert torch.equal(masked[kept], framework.features()[kept])
     assert framework.features().any(1).all()

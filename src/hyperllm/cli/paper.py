@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def paper(
-    target: Annotated[str, typer.Argument(help="table1 … table4, figure2 … figure5, or all.")],
+    target: Annotated[str, typer.Argument(help="table1 … table4, beyond (accuracy), figure2 … figure5, or all.")],
     workspace: Annotated[Path | None, typer.Argument(help="A prepared workspace; or give --published.")] = None,
     published: Annotated[Path | None, typer.Option(help="Folder of train/valid/test .tsv to start from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; WORKSPACE/paper by default.")] = None,

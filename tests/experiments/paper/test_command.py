@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -167,8 +168,8 @@ def test_all_of_it_is_one_page(shop: Path, tmp_path: Path) -> None:
     told = (tmp_path / "results.md").read_text(encoding="utf-8")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for name in command.TARGETS:
-        kind, number = name[:-1].capitalize(), name[-1]
-        assert f"## {kind} {number}." in told
+        heading = "Beyond accuracy" if name == "beyond" else f"{name[:-1].capitalize()} {name[-1]}."
+        assert f"## {heading}" in told
         assert f'id="{name}"' in page
     assert "HyperLLM adds" in told
 
@@ -325,3 +326,16 @@ def test_items_without_words_or_categories_leave_what_needs_no_tags(tmp_path: Pa
     assert measured["base"] is not None
     assert measured["structural"] is None
     assert "HyperLLM on bare" in (out / "table3.html").read_text(encoding="utf-8")
+
+
+def test_beyond_accuracy_is_that_of_the_lists(shop: Path, tmp_path: Path) -> None:
+    asked = study(shop)
+    paper("beyond", asked, Asked(("hgcf",), (), ("popularity",)), tmp_path)
+    found = pl.read_csv(tmp_path / "beyond.csv").filter(pl.col("column") == "coverage@20")
+    values = {row["name"]: row["value"] for row in found.iter_rows(named=True)}
+    split = asked.place.split()
+    model = asked.model("popularity")
+    train = split.train.matrix(len(split.users), len(split.items))
+    lists = model.topk(np.arange(len(split.users)), 20, mask=train).items
+    assert values["popularity"] == pytest.approx(len(np.unique(lists)) / len(split.items))
+    assert values["popularity"] < values["base"]

@@ -28,6 +28,7 @@ from hyperllm.experiments.workspace import RUN, Workspace
 from hyperllm.frameworks import FRAMEWORKS
 from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.train import Progress
+from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
 from hyperllm.training.report import SELECTION
 
@@ -107,6 +108,10 @@ class Study:
     def table(self, run: str) -> pl.DataFrame:
         """Test metrics of a run, user by user; measured once."""
         return per_user(self.workspace, run, metrics=SELECTION, command=self.command)
+
+    def model(self, run: str) -> ScoreModel:
+        """What a run is served as."""
+        return ScoreModel.load(self.place.run(run) / "model")
 
     def config(self, run: str) -> Mapping[str, Any]:
         """The settings of a run."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from hyperllm import artifacts
@@ -19,12 +20,14 @@ from hyperllm.data.prepare import load_catalog, prepare
 from hyperllm.data.sets import is_stale
 from hyperllm.data.sources.published import read_published
 from hyperllm.errors import ConfigError, DataError
+from hyperllm.evaluation.beyond import beyond_accuracy
 from hyperllm.evaluation.compare import Cell as Significance
 from hyperllm.evaluation.compare import compare
+from hyperllm.evaluation.evaluate import rank_all
 from hyperllm.evaluation.groups import grouped
 from hyperllm.experiments.paper import clusters, facts, findings, pictures, render, webpage
 from hyperllm.experiments.paper.cells import ONLY_TEXT, Key, Study, each
-from hyperllm.experiments.paper.sheet import BASE, OWN, Measured, Sheet
+from hyperllm.experiments.paper.sheet import BASE, OWN, Column, Measured, Sheet, assemble
 from hyperllm.experiments.paper.tables import (
     FRAMEWORKS,
     PLAIN,
@@ -38,7 +41,6 @@ from hyperllm.experiments.paper.titles import title
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.encode import DEFAULT_ENCODER, embed
 from hyperllm.extraction.extract import extract
-from hyperllm.serving.model import ScoreModel
 from hyperllm.training.report import SELECTION
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ CONVERGENCE = ("hgcf", "hgch")
 CLUSTERED = "hrcf"
 GROUPS = 5
 LEADING = "recall@20"
+DEPTH = 20
+BEYOND = (
+    Column("coverage@20", "Coverage", ".3f", "neither"),
+    Column("novelty@20", "Novelty", ".2f", "neither"),
+    Column("popularity_lift@20", "Popularity lift", "+.2f", "neither"),
+    Column("diversity@20", "Diversity", ".3f", "neither"),
+)
 TUNED_PRESET = "default"
 Count = Callable[..., None]
 
@@ -240,6 +249,33 @@ def _significance(
     return found
 
 
+def _beyond(study: Study, asked: Asked) -> Sheet:
+    keys = [*((b, v) for b in asked.backbones for v in (BASE, OWN)), *((PLAIN, name) for name in asked.plain)]
+    runs, missing = each(study, keys)
+    split, tags = study.place.split(), study.place.tags(study.options.tags)
+    train = split.train.matrix(len(split.users), len(split.items))
+    users = np.arange(len(split.users))
+    measured: dict[Key, dict[str, Measured]] = {}
+    for key, own in runs.items():
+        lists = [rank_all(study.model(run).topk, users, DEPTH, mask=train).items for run in own]
+        found = [beyond_accuracy(items, train, user_rows=users, k=(DEPTH,), tags=tags) for items in lists]
+        measured[key] = {name: Measured.of([values[name] for values in found]) for name in found[0]}
+    return assemble(
+        "beyond",
+        "Beyond accuracy: the first 20 of every user's list",
+        BEYOND,
+        keys,
+        measured=measured,
+        published={},
+        missing=missing,
+        notes=[
+            "Coverage: share of the catalogue that anybody is shown. Novelty: mean bits of an item's rarity. "
+            "Popularity lift: how much more popular than a user's own items the list is. Diversity: mean share of tags "
+            f"that two items of a list do not share, by the tags {study.place.chosen('tags', study.options.tags)}."
+        ],
+    )
+
+
 def _figure2(study: Study, asked: Asked) -> Drawing:
     runs, missing = each(study, [(b, v) for b in asked.backbones for v in ABLATION])
     if not runs:
@@ -364,7 +400,7 @@ def _figure5(study: Study, asked: Asked) -> Drawing:
         raise DataError(f"Figure 5 clusters items of {backbone}, which is not trained")
     paths = load_catalog(study.workspace).take(study.place.split().items).frame["categories"].to_list()
     told = [list(path or []) for path in paths]
-    models = {title(v): ScoreModel.load(study.place.run(own[0]) / "model") for (_, v), own in runs.items()}
+    models = {title(v): study.model(own[0]) for (_, v), own in runs.items()}
     if any(model.geometry != "lorentz" for model in models.values()):
         raise DataError(f"Figure 5 clusters points of hyperbolic space; {title(backbone)} has none")
     trees = {name: clusters.tree(clusters.log0(model.item_vectors)) for name, model in models.items()}
@@ -392,6 +428,7 @@ TARGETS: dict[str, Callable[[Study, Asked], Made]] = {
     "table2": _table2,
     "table3": _table3,
     "table4": _table4,
+    "beyond": _beyond,
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure4,
