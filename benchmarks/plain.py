@@ -70,7 +70,7 @@ def coo(graph: Graph) -> Tensor:
 
 def loss(framework: Integration, tables: Sequence[Tensor], operators: Sequence[Tensor], batch: Batch) -> Tensor:
     """Eq. 15 of one batch; ``tables`` are points of users and items, and of tags."""
-    config, tags, users = framework.hyper, framework.tags, framework.world.users
+    config, tags, users = framework.config, framework.tags, framework.world.users
     assert tags is not None
     assert batch.tag is not None
     nodes, tag_nodes = (to_tangent(table) for table in tables)
@@ -83,7 +83,7 @@ def loss(framework: Integration, tables: Sequence[Tensor], operators: Sequence[T
 
 def step_of(framework: Integration) -> Callable[[], None]:
     """One step of the same model on the same data, written plainly."""
-    config, tags = framework.hyper, framework.tags
+    config, tags = framework.config, framework.tags
     assert tags is not None
     start = (framework.nodes.weight.detach().clone(), tags.nodes.weight.detach().clone())
     tables = [ManifoldParameter(points, Lorentz()) for points in start]

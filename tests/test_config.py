@@ -128,7 +128,7 @@ PUBLISHED_HYPERLLM = {
 @pytest.mark.parametrize("given", [COMPAT, PRESETS["paper"].settings], ids=["--compat", "--preset paper"])
 def test_what_was_published_does_not_move_with_our_defaults(given: Mapping[str, Mapping[str, Any]]) -> None:
     for framework, wanted in (("base", {**PUBLISHED, "margin": 2.3}), ("hyperllm", PUBLISHED_HYPERLLM)):
-        told = document(*build((FRAMEWORKS[framework], BackboneConfig, FitConfig), given[framework]))
+        told = document(*build((FRAMEWORKS[framework].config_class, BackboneConfig, FitConfig), given[framework]))
         assert {name: told[name] for name in wanted} == wanted, framework
 
 
@@ -154,7 +154,7 @@ def test_the_papers_preset_knows_what_was_published_for_each_backbone(
     backbone: str, base: dict[str, Any], hyperllm: dict[str, Any]
 ) -> None:
     for framework, wanted in (("base", base), ("hyperllm", hyperllm)):
-        classes = (FRAMEWORKS[framework], BACKBONES[backbone].config_class, FitConfig)
+        classes = (FRAMEWORKS[framework].config_class, BACKBONES[backbone].config_class, FitConfig)
         told = document(*build(classes, PRESETS["paper"].chosen(backbone, framework)))
         assert {name: told[name] for name in wanted} == wanted
         assert told["layers"] == 3

@@ -33,7 +33,7 @@ def fitted(name: str, split: Split, tags: TagGraph) -> ScoreModel:
     return BASELINES[name].fit(split, tags=tags)
 
 
-@pytest.mark.parametrize("name", set(BASELINES) - {"popularity"})
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"popularity"}))
 def test_it_finds_the_checkerboard(name: str, board: Split, tags: TagGraph) -> None:
     assert evaluate(fitted(name, board, tags), board, k=(4,)).metrics["recall@4"] == 1.0
 
