@@ -30,8 +30,8 @@ bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default
 
 results: $(VENV)/.installed  ## docs/results.md from the finished runs of WORKSPACE
 	$(BIN)/hyperllm paper all $(WORKSPACE) --tags keywords --set patience=20 --no-train --out $(WORKSPACE)/paper
-	mkdir -p docs/results && cp $(WORKSPACE)/paper/figure?.png docs/results/
-	sed 's|](figure|](results/figure|' $(WORKSPACE)/paper/results.md > docs/results.md
+	for n in 2 3 4 5; do cp $(WORKSPACE)/paper/figure$$n.png docs/figures/; done
+	sed 's|](figure|](figures/figure|' $(WORKSPACE)/paper/results.md > docs/results.md
 
 dist: $(VENV)/.installed  ## a wheel that works outside the checkout
 	$(BIN)/python -m build --wheel --no-isolation
