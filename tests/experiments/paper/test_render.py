@@ -138,3 +138,9 @@ def test_the_summary_follows_its_sheet() -> None:
     for text in (markdown(sheet), latex(sheet)):
         assert text.index("Gains of HyperLLM") > text.index("Best Imprv.")
     assert "| HGCF (not trained yet) | – | +14.7% | – | +17.8% | +25.5% | +35.3% |" in markdown(sheet)
+
+
+def test_a_spread_has_no_sign_of_its_own() -> None:
+    column = Column("lift", "Lift", "+.2f", "neither")
+    sheet = Sheet("x", "X", (column,), (Row("", "a", {"lift": Number(0.5, std=0.25, seeds=3)}),), ("", "Model"))
+    assert "+0.50 ±0.25" in markdown(sheet)

@@ -43,7 +43,7 @@ def shown(sheet: Sheet, row: Row) -> Iterator[Shown]:
         yield Shown(
             number.value,
             _text(number.value, form),
-            "" if number.std is None else format(number.std, form),
+            "" if number.std is None else format(number.std, form.replace("+", "")),
             "" if number.gain is None else format(number.gain, GAIN),
             number.mark,
             number.p_value is not None and number.p_value < SIGNIFICANT,
