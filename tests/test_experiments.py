@@ -51,7 +51,7 @@ def test_an_experiment_is_legal_and_names_its_target(path: Path) -> None:
     assert recipe.record == path.parent / "../results" / path.parent.name / f"{path.stem}.json"
     assert request.preset == "plain", "a preset that moves would move the experiment"
     told = facts.table4("beauty") if request.framework in RIVALS else facts.table3("beauty")
-    of_paper = told.get((str(request.backbone), str(request.framework)), {})
+    of_paper = told.get((str(request.backbone), str(request.variant or request.framework)), {})
     assert recipe.published == {name: value for name, value in of_paper.items() if name != "seconds"}
 
 
