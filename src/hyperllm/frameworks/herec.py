@@ -11,12 +11,11 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from hyperllm.backbones.base import Backbone, Encoded
+from hyperllm.backbones.base import Encoded
 from hyperllm.config import SETTINGS
-from hyperllm.frameworks.base import Base, Batch
-from hyperllm.frameworks.rlmrec import between
-from hyperllm.frameworks.text import TextConfig, text_features
-from hyperllm.frameworks.world import World
+from hyperllm.frameworks.base import Batch
+from hyperllm.frameworks.rlmrec import Projected
+from hyperllm.frameworks.text import TextConfig
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -29,20 +28,11 @@ class HERecConfig(TextConfig):
     """α of the alignment, a sum over users and positives of the batch; 0 is plain training."""
 
 
-class HERec(Base):
+class HERec(Projected):
     """α·Σ over users and positives of d²(h, exp₀(f(s))); f is shared by users and items."""
 
     config_class = HERecConfig
     config: HERecConfig
-    uses_text = True
-    texts: Tensor
-
-    def __init__(self, world: World, backbone: Backbone, config: HERecConfig, *, seed: int = 0) -> None:
-        super().__init__(world, backbone, config, seed=seed)
-        texts = text_features(world, config.text_dim)
-        self.register_buffer("texts", texts, persistent=False)
-        self.project = between(texts.shape[1], config.dim, self.streams.torch("project"))
-        self.learning(self.project, config.text_learning_rate)
 
     def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """``align``; not computed where α is 0."""

@@ -59,7 +59,21 @@ def between(inputs: int, outputs: int, generator: torch.Generator) -> nn.Sequent
     return perceptron(widths, activation=nn.LeakyReLU(0.01), generator=generator)
 
 
-class RLMRecCon(Base):
+class Projected(Base):
+    """Free tables beside f(s) (n, d) of the text vectors; one f for users and items."""
+
+    uses_text = True
+    texts: Tensor
+
+    def __init__(self, world: World, backbone: Backbone, config: TextConfig, *, seed: int = 0) -> None:
+        super().__init__(world, backbone, config, seed=seed)
+        texts = text_features(world, config.text_dim)
+        self.register_buffer("texts", texts, persistent=False)
+        self.project = between(texts.shape[1], config.dim, self.streams.torch("project"))
+        self.learning(self.project, config.text_learning_rate)
+
+
+class RLMRecCon(Projected):
     """λ·mean over triplets of InfoNCE(y, f(s)) of the user, the positive and the (first) negative; f is shared.
 
     A user's text vector is to be found among those of all users, an item's among those of the batch, as published.
@@ -67,15 +81,6 @@ class RLMRecCon(Base):
 
     config_class = RLMRecConConfig
     config: RLMRecConConfig
-    uses_text = True
-    texts: Tensor
-
-    def __init__(self, world: World, backbone: Backbone, config: RLMRecConConfig, *, seed: int = 0) -> None:
-        super().__init__(world, backbone, config, seed=seed)
-        texts = text_features(world, config.text_dim)
-        self.register_buffer("texts", texts, persistent=False)
-        self.project = between(texts.shape[1], config.dim, self.streams.torch("project"))
-        self.learning(self.project, config.text_learning_rate)
 
     def extra_losses(self, x: Tensor, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """``align``; not computed where λ is 0."""

@@ -72,6 +72,7 @@ class Study:
     command: str | None = None
     name: str = ""
     """What the data are called, where they are not the paper's; the workspace's name without."""
+    _tables: dict[str, pl.DataFrame] = field(default_factory=dict[str, pl.DataFrame], repr=False)
 
     @cached_property
     def place(self) -> Workspace:
@@ -106,8 +107,10 @@ class Study:
         return max(found, key=lambda runs: sum(map(self.valid, runs)) / max(1, len(runs)))
 
     def table(self, run: str) -> pl.DataFrame:
-        """Test metrics of a run, user by user; measured once."""
-        return per_user(self.workspace, run, metrics=SELECTION, command=self.command)
+        """Test metrics of a run, user by user; measured once, and read once."""
+        if run not in self._tables:
+            self._tables[run] = per_user(self.workspace, run, metrics=SELECTION, command=self.command)
+        return self._tables[run]
 
     def model(self, run: str) -> ScoreModel:
         """What a run is served as."""

@@ -57,7 +57,7 @@ def table1_sheet(workspace: Path) -> Sheet:
     values = {name: float(getattr(card, name)) for name in _TABLE1}
     rows = _statistics(_TABLE1, values, facts.table1(dataset(workspace)), missing="")
     notes = ("Features are non-empty text attributes: title, description, brand and categories.", _TOKENS)
-    return _statistics_sheet("table1", "Table 1. The data set", workspace, rows, notes)
+    return _statistics_sheet("table1", "Table 1. The data set", rows, notes)
 
 
 def table2_sheet(workspace: Path, tags: str | None = None) -> Sheet:
@@ -79,7 +79,7 @@ def table2_sheet(workspace: Path, tags: str | None = None) -> Sheet:
             notes.append(f"Avg Summary is over all summaries ({means}); the paper does not say which it counts.")
     reason = "no tags" if found is None else f"no summaries with {found!r}"
     rows = _statistics(_TABLE2, values, published, missing=reason)
-    return _statistics_sheet("table2", "Table 2. What was extracted from its texts", workspace, rows, notes)
+    return _statistics_sheet("table2", "Table 2. What was extracted from its texts", rows, notes)
 
 
 def _summary_tokens(profiles: Path) -> dict[str, list[int]]:
@@ -107,7 +107,7 @@ def _statistics(
     ]
 
 
-def _statistics_sheet(name: str, heading: str, workspace: Path, rows: Iterable[Row], notes: Iterable[str]) -> Sheet:
+def _statistics_sheet(name: str, heading: str, rows: Iterable[Row], notes: Iterable[str]) -> Sheet:
     column = Column("value", "Here", better="neither")
     return Sheet(name, heading, (column,), tuple(rows), ("", "Statistic"), tuple(notes))
 
