@@ -12,6 +12,7 @@ import pytest
 
 from hyperllm.baselines import BASELINES
 from hyperllm.baselines.ease import EaseConfig
+from hyperllm.data.semantics import Semantics
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError
@@ -30,7 +31,13 @@ def tags(board: Split) -> TagGraph:
 
 
 def fitted(name: str, split: Split, tags: TagGraph) -> ScoreModel:
-    return BASELINES[name].fit(split, tags=tags)
+    return BASELINES[name].fit(split, tags=tags, semantics=texts(split))
+
+
+def texts(split: Split) -> Semantics:
+    """Two words, one for the even rows and one for the odd."""
+    users, items = (np.eye(2, dtype=np.float32)[np.arange(len(ids)) % 2] for ids in (split.users, split.items))
+    return Semantics(split.users, split.items, users, items)
 
 
 @pytest.mark.parametrize("name", sorted(set(BASELINES) - {"popularity"}))
@@ -75,6 +82,7 @@ def test_settings_are_checked() -> None:
         ("rp3beta", {"neighbours": 0}),
         ("als", {"alpha": float("inf")}),
         ("als", {"seed": -1}),
+        ("content", {"neighbours": 0}),
     ):
         with pytest.raises(ConfigError, match=f"setting '{next(iter(settings))}'"):
             BASELINES[name].configure(settings)
@@ -91,6 +99,22 @@ def test_regularisation_is_a_number_above_0(name: str, value: object) -> None:
 def test_what_needs_tags_says_so(name: str, board: Split) -> None:
     with pytest.raises(DataError, match=f"{name} needs tags; run `hyperllm extract`"):
         BASELINES[name].fit(board)
+
+
+@pytest.mark.parametrize("name", [name for name, baseline in BASELINES.items() if baseline.needs_semantics])
+def test_what_needs_text_vectors_says_so(name: str, board: Split) -> None:
+    with pytest.raises(DataError, match=f"{name} needs text vectors; run `hyperllm embed`"):
+        BASELINES[name].fit(board)
+
+
+def test_tags_are_needed_where_they_weigh_something(board: Split) -> None:
+    content = BASELINES["content"]
+    assert not content.uses_tags({"tag_weight": "0"})
+    assert content.uses_tags({"tag_weight": "0.5"})
+    assert BASELINES["ease-tags"].uses_tags({"tag_weight": 0})
+    assert not BASELINES["ease"].uses_tags({})
+    with pytest.raises(DataError, match="content needs tags"):
+        content.fit(board, settings={"tag_weight": 1}, semantics=texts(board))
 
 
 def test_the_optional_package_is_not_imported_before_it_is_needed() -> None:

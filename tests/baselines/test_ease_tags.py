@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hyperllm.baselines.ease import ease
-from hyperllm.baselines.ease_tags import EaseTagsConfig, fit_ease_tags, tag_rows
+from hyperllm.baselines.ease_tags import EaseTagsConfig, fit_ease_tags
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
@@ -36,12 +36,12 @@ def test_rows_hold_cosines_of_rarity(board: Split, tags: TagGraph) -> None:
     has[tuple(tags.tag_items.T)] = 1
     wanted = has * np.log(16 / np.maximum(has.sum(axis=1, keepdims=True), 1))
     wanted /= np.maximum(np.linalg.norm(wanted, axis=0), 1e-9)
-    np.testing.assert_allclose(tag_rows(tags).toarray(), wanted)
+    np.testing.assert_allclose(tags.rows().toarray(), wanted)
 
 
 def test_a_tag_that_every_item_has_says_nothing(board: Split) -> None:
     everything = np.stack([np.zeros(16, dtype=np.int64), np.arange(16)], axis=1)
-    assert not tag_rows(tagged(board, everything, tags=1)).toarray().any()
+    assert not tagged(board, everything, tags=1).rows().toarray().any()
 
 
 def test_it_equals_the_closed_form_however_the_items_are_cut(
@@ -49,7 +49,7 @@ def test_it_equals_the_closed_form_however_the_items_are_cut(
 ) -> None:
     monkeypatch.setattr("hyperllm.baselines.ease_tags._ITEMS_AT_ONCE", 5)
     model = fit_ease_tags(board, EaseTagsConfig(regularisation=3.0, tag_weight=2.0), tags)
-    x, t = model.seen.toarray().astype(float), tag_rows(tags).toarray()
+    x, t = model.seen.toarray().astype(float), tags.rows().toarray()
     p = np.linalg.inv(x.T @ x + 2.0 * t.T @ t + 3.0 * np.eye(16))
     b = -p / np.diag(p)
     np.fill_diagonal(b, 0.0)

@@ -24,6 +24,14 @@ def test_the_grid_is_tried_and_ordered() -> None:
     assert found[0].score == sum(metrics[name] for name in ("recall@10", "recall@20", "ndcg@10", "ndcg@20"))
 
 
+def test_candidates_that_need_tags_are_passed_over_without_any() -> None:
+    world, grid = tree_world(depth=2, seed=3), BASELINES["content"].grid
+    plain = tuned(world.split, "content", semantics=world.semantics)
+    assert len(plain) == sum(settings["tag_weight"] == 0 for settings in grid)
+    assert {trial.settings["tag_weight"] for trial in plain} == {0}
+    assert len(tuned(world.split, "content", semantics=world.semantics, tags=world.tags)) == len(grid)
+
+
 def test_the_test_part_is_not_looked_at(board: Split) -> None:
     without = replace(board, test=board.train)
     assert tuned(board, "rp3beta") == tuned(without, "rp3beta")

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from tests.cli.conftest import TINY, Command
 
+from hyperllm.artifacts import fingerprint, read
 from hyperllm.cli import main
 from hyperllm.data.split import Split
 from hyperllm.evaluation.ledger import recorded
@@ -26,6 +27,44 @@ def test_prepare_prints_counts_and_what_each_filter_dropped(hyperllm: Command, r
     for told in ("users", "items", "density", "rating >= 4", "5-core", "train / valid / test"):
         assert told in ended.out
     assert "nothing to do" in hyperllm(*words).out
+
+
+def test_cold_items_are_prepared_and_ranked_among_themselves(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
+    work = tmp_path / "w"
+    prepare = ("prepare", work, "--interactions", raw / "clicks.csv", "--items", raw / "items.csv", "--core", "3")
+    assert "cold items: " in hyperllm(*prepare, "--cold-items", "0.1").out
+    hyperllm("train", work, "--baseline", "popularity")
+    document = hyperllm("evaluate", work, "popularity", "--candidates", "cold", "--json").document
+    assert document["candidates"] == "cold"
+    assert document["users"] == len(set(Split.load(work / "split").test.user))
+    assert recorded(work)[-1]["candidates"] == "cold"
+    assert "cold items alone" in hyperllm("evaluate", work, "popularity", "--candidates", "cold").out
+    assert "candidates" not in hyperllm("evaluate", work, "popularity", "--json").document
+
+
+def test_a_published_split_takes_cold_items_and_their_seed(hyperllm: Command, tmp_path: Path) -> None:
+    pairs = [(user, item) for user in range(4) for item in range(5)]
+    for name, part in (("train", pairs[::2]), ("valid", pairs[1::4]), ("test", pairs[3::4])):
+        (tmp_path / f"{name}.tsv").write_text("user_id\titem_id\n" + "".join(f"{u}\t{i}\n" for u, i in part))
+    (tmp_path / "items.tsv").write_text("item_id\ttitle\n" + "".join(f"{i}\tthing\n" for i in range(5)))
+    words = ("prepare", tmp_path / "w", "--published", tmp_path)
+    assert "--seed has no use beside --published" in hyperllm(*words, "--seed", "1").err
+    assert "cold items: 2" in hyperllm(*words, "--cold-items", "0.4", "--seed", "1").out
+    assert "from 0 to below 1" in hyperllm(*words, "--cold-items", "1").err
+
+
+def test_content_reads_the_text_vectors_that_are_named_and_tags_where_they_weigh(hyperllm: Command, work: Path) -> None:
+    train = ("train", work, "--baseline", "content")
+    assert hyperllm(*train, "--semantics", "hash", "--json").document["semantics"] == "hash"
+    inputs = {"split": "split", "semantics": "semantics/hash", "tags": "tags/keywords"}
+    told = {name: fingerprint(work / path) for name, path in inputs.items()}
+    made = read(work / "runs" / "content", "run")
+    assert (made.inputs, made.config["tag_weight"]) == ({name: told[name] for name in ("split", "semantics")}, 0.0)
+    assert "already trained" in hyperllm(*train).out
+    tagged = hyperllm(*train, "--tags", "keywords", "--set", "tag_weight=0.5", "--run", "tagged", "--json").document
+    assert (tagged["tags"], tagged["semantics"]) == ("keywords", "hash")
+    assert read(work / "runs" / "tagged", "run").inputs == told
+    assert hyperllm("evaluate", work, "tagged").code == 0
 
 
 def test_stages_are_found_done(hyperllm: Command, finished: Path) -> None:

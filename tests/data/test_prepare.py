@@ -174,12 +174,15 @@ def test_bad_input_is_one_sentence_and_changes_nothing(tmp_path, shop, case):
 
 
 def test_settings_are_checked_at_construction():
-    for wrong in ({"split": "random"}, {"duplicates": "median"}, {"core": -1}, {"seed": -1}):
+    shares = [{"cold_items": share} for share in (-0.1, 1.0, float("nan"))]
+    for wrong in ({"split": "random"}, {"duplicates": "median"}, {"core": -1}, {"seed": -1}, *shares):
         with pytest.raises(ConfigError):
             PrepareConfig(**wrong)
 
 
-def test_a_published_split_is_kept_and_not_filtered(tmp_path):
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Four items, one never clicked; five pairs in three parts; one tag."""
     source = tmp_path / "p"
     source.mkdir()
     parts = {"train": "0\t0\n0\t1\n1\t0\n", "valid": "0\t2\n", "test": "1\t2\n"}
@@ -189,13 +192,61 @@ def test_a_published_split_is_kept_and_not_filtered(tmp_path):
     (source / "tags.tsv").write_text("tag_id\ttag\n0\tx\n")
     (source / "tag_items.tsv").write_text("tag_id\titem_id\n0\t3\n")
     (source / "tag_edges.tsv").write_text("tag_id_a\ttag_id_b\n0\t0\n")
+    return source
+
+
+def test_cold_items_are_tested_alone_and_what_is_left_out_is_counted(tmp_path, shop):
+    config = PrepareConfig(cold_items=0.3, seed=2)
+    report = prepare(tmp_path / "w", read_table(*shop), config=config)
+    split = load_split(tmp_path / "w")
+    assert len(set(split.test.item.tolist())) == 2
+    assert not set(split.test.item.tolist()) & {*split.train.item.tolist(), *split.valid.item.tolist()}
+    assert report.cold is not None
+    assert (report.cold.items, report.cold.tested) == (2, 12)
+    assert report.card.interactions == sum(report.parts.values()) + report.cold.left_out == 36
+    assert "cold items: 2, unknown in training; their 12 interactions are the test part; " in report.text()
+    assert load_report(tmp_path / "w") == report
+    assert prepare(tmp_path / "w", read_table(*shop), config=config).skipped
+    assert not prepare(tmp_path / "w", read_table(*shop), config=PrepareConfig(seed=2)).skipped
+
+
+def test_settings_without_cold_items_are_recorded_as_before_there_were_any(tmp_path, shop, published):
+    prepare(tmp_path / "table", read_table(*shop), config=PrepareConfig(seed=3))
+    prepare(tmp_path / "kept", read_published(published), config=PrepareConfig(seed=3), source="published")
+    told = [artifacts.read(tmp_path / name / "split", "split").config for name in ("table", "kept")]
+    usual = {"min_rating": None, "core": 5, "split": "per-user", "duplicates": "first", "seed": 3, "source": "table"}
+    assert {name: value for name, value in told[0].items() if name != "reading"} == usual
+    assert told[1] == {"source": "published", "reading": {"layout": "published"}}
+
+
+def test_a_report_from_before_there_were_cold_items_is_read(tmp_path, shop):
+    report = prepare(tmp_path, read_table(*shop))
+    facts = report.facts()
+    assert facts.pop("cold") is None
+    assert Prepared.from_facts(facts, skipped=False) == report
+
+
+def test_items_of_a_published_split_are_made_cold_by_the_seed(tmp_path, published):
+    raw, config = read_published(published), PrepareConfig(cold_items=0.25, core=99, seed=1)
+    report = prepare(tmp_path / "w", raw, config=config, source="published")
+    split = load_split(tmp_path / "w")
+    assert report.cold is not None
+    assert report.cold.items == 1
+    assert len(set(split.test.item.tolist())) == 1
+    assert split.items.ids == ("0", "1", "2", "3")
+    told = artifacts.read(tmp_path / "w" / "split", "split").config
+    assert set(told) == {"cold_items", "seed", "source", "reading"}
+    assert prepare(tmp_path / "w", raw, config=PrepareConfig(cold_items=0.25, seed=1), source="published").skipped
+
+
+def test_a_published_split_is_kept_and_not_filtered(tmp_path, published):
     work = tmp_path / "w"
-    report = prepare(work, read_published(source), config=PrepareConfig(core=99), source="published")
+    report = prepare(work, read_published(published), config=PrepareConfig(core=99), source="published")
     assert dict(report.parts) == {"train": 3, "valid": 1, "test": 1}
     assert report.dropped == ()
     assert report.card.items == 4
     assert "imported 1 tags, 1 tag-item pairs, 1 tag-tag edges" in report.text()
-    assert prepare(work, read_published(source), config=PrepareConfig(core=1), source="published").skipped
+    assert prepare(work, read_published(published), config=PrepareConfig(core=1), source="published").skipped
     assert TagGraph.load(work / "tags" / "published").level.tolist() == [-1]
     assert load_report(work) == report
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.sources.published import read_published
-from hyperllm.data.split import PARTS, Split, split
+from hyperllm.data.split import PARTS, Split, cold_items, split, without_items
 from hyperllm.errors import ConfigError, DataError
 
 loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -112,6 +112,45 @@ def test_an_empty_part_is_read_back(events, tmp_path):
     parts = split(events([(0, 0), (0, 1), (1, 0)]))
     parts.save(tmp_path / "split", config={}, inputs={})
     assert len(Split.load(tmp_path / "split").test) == 0
+
+
+@loose
+@given(history=histories(), share=st.floats(0.03, 0.9), seed=st.integers(0, 3))
+def test_a_cold_item_is_in_test_alone_and_nothing_warm_is_tested(events, history, share, seed):
+    whole = split(events(history[0]))
+    cold = set(cold_items(whole, share, seed=seed).tolist())
+    assert len(cold) == round(share * len(whole.items))
+    everything = [pair for name in PARTS for pair in rows(whole.part(name))]
+    trained = {user for user, item in rows(whole.train) if item not in cold}
+    tested = sorted(pair for pair in everything if pair[1] in cold and pair[0] in trained)
+    if not tested:
+        with pytest.raises(DataError, match="take another share"):
+            without_items(whole, share, seed=seed)
+        return
+    parts = without_items(whole, share, seed=seed)
+    assert (parts.users, parts.items) == (whole.users, whole.items)
+    for name in ("train", "valid"):
+        assert rows(parts.part(name)) == [pair for pair in rows(whole.part(name)) if pair[1] not in cold]
+    assert sorted(rows(parts.test)) == tested
+
+
+def test_cold_items_are_drawn_by_the_seed(events):
+    whole = split(events([(u, i) for u in range(20) for i in range(20)]))
+    drawn = [cold_items(whole, 0.25, seed=seed).tolist() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] == sorted(set(drawn[0]))
+    assert drawn[0] != drawn[2]
+    assert set(without_items(whole, 0.25, seed=1).test.item.tolist()) == set(drawn[2])
+
+
+def test_without_cold_items_a_split_stays_as_it_is(events):
+    whole = split(events([(0, 0), (0, 1), (0, 2)]))
+    assert without_items(whole, 0.0, seed=1) is whole
+
+
+@pytest.mark.parametrize("share", [0.01, 0.99])
+def test_a_share_that_leaves_nothing_to_test_or_to_train_on_is_refused(events, share):
+    with pytest.raises(DataError, match="take another share"):
+        without_items(split(events([(u, i) for u in range(3) for i in range(5)])), share)
 
 
 @pytest.mark.data

@@ -13,13 +13,14 @@ from scipy import sparse
 from hyperllm import artifacts
 from hyperllm.baselines.popularity import popularity
 from hyperllm.data.interactions import Pairs
-from hyperllm.data.split import Split
+from hyperllm.data.split import Split, without_items
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays
 from hyperllm.evaluation.beyond import beyond_accuracy
 from hyperllm.evaluation.evaluate import KIND, Evaluation, evaluate, hits
 from hyperllm.evaluation.rank import TopK, topk
 from hyperllm.ids import Rows, Vocabulary
+from hyperllm.serving.model import ScoreModel
 
 
 class Fixed:
@@ -32,15 +33,18 @@ class Fixed:
         return topk(self.scores[user_rows], k, mask=None if mask is None else mask[user_rows])
 
 
-def plainly(scores: np.ndarray, split: Split, k: int, hidden: list[Pairs]) -> tuple[float, float]:
-    """Recall and NDCG of the test part, user by user."""
+def plainly(
+    scores: np.ndarray, split: Split, k: int, hidden: list[Pairs], only: list[int] | None = None
+) -> tuple[float, float]:
+    """Recall and NDCG of the test part, user by user, among all items or these ``only``."""
     recalls, gains = [], []
+    ranked = range(len(split.items)) if only is None else only
     for user in range(len(split.users)):
-        test = set(split.test.item[split.test.user == user].tolist())
+        test = set(split.test.item[split.test.user == user].tolist()) & set(ranked)
         if not test:
             continue
         gone = {i for p in hidden for i in p.item[p.user == user].tolist()}
-        order = sorted((i for i in range(len(split.items)) if i not in gone), key=lambda i: (-scores[user, i], i))[:k]
+        order = sorted((i for i in ranked if i not in gone), key=lambda i: (-scores[user, i], i))[:k]
         recalls.append(len(test & set(order)) / len(test))
         ideal = sum(1 / math.log2(r + 2) for r in range(min(len(test), k)))
         gains.append(sum(1 / math.log2(r + 2) for r, i in enumerate(order) if i in test) / ideal)
@@ -56,6 +60,48 @@ def test_agrees_with_a_plain_loop(small: Split, mask: str) -> None:
         expected = plainly(scores, small, k, hidden)
         assert (found.metrics[f"recall@{k}"], found.metrics[f"ndcg@{k}"]) == pytest.approx(expected)
     assert (found.users, found.users_skipped) == (10, 2)
+
+
+@pytest.mark.parametrize("mask", ["train", "train+valid"])
+def test_cold_items_are_ranked_among_themselves(small: Split, mask: str) -> None:
+    """Items 1 and 7 are in no training pair, but validated too; test has warm items beside them."""
+    warm = ~np.isin(small.train.item, [1, 7])
+    split = Split(small.users, small.items, small.train.take(warm), small.valid, small.test)
+    assert {1, 7} & set(split.valid.item.tolist())
+    assert {1, 7} < set(split.test.item.tolist())
+    users, items = (np.random.default_rng(5).integers(3, size=(n, 2)).astype(np.float32) for n in (12, 9))
+    model = ScoreModel.of_points(split, users=users, items=items, geometry="inner")
+    found = evaluate(model, split, k=(1, 2), mask=mask, candidates="cold")  # pyright: ignore[reportArgumentType]
+    hidden = [split.train] if mask == "train" else [split.train, split.valid]
+    for k in (1, 2):
+        expected = plainly(users @ items.T, split, k, hidden, only=[1, 7])
+        assert (found.metrics[f"recall@{k}"], found.metrics[f"ndcg@{k}"]) == pytest.approx(expected)
+    tested = set(split.test.user[np.isin(split.test.item, [1, 7])].tolist())
+    assert (found.users, found.users_skipped) == (len(tested), 12 - len(tested))
+    assert found.metrics != evaluate(model, split, k=(1, 2), mask=mask).metrics  # pyright: ignore[reportArgumentType]
+
+
+def test_candidates_are_told_and_kept_only_where_they_are_not_all(small: Split, tmp_path: Path) -> None:
+    split = without_items(small, 0.3)
+    model = popularity(split)
+    found = evaluate(model, split, candidates="cold")
+    assert found.document("pop")["candidates"] == "cold"
+    found.save(tmp_path / "cold", run="pop")
+    assert artifacts.read(tmp_path / "cold", KIND).config["candidates"] == "cold"
+    assert Evaluation.load(tmp_path / "cold").document("pop") == found.document("pop")
+    usual = evaluate(model, split)
+    assert "candidates" not in usual.document("pop")
+    usual.save(tmp_path / "all", run="pop")
+    assert artifacts.read(tmp_path / "all", KIND).config == {"run": "pop", "part": "test", "mask": "train"}
+    assert Evaluation.load(tmp_path / "all").candidates == "all"
+
+
+def test_without_a_cold_item_or_one_held_out_there_is_nothing_to_rank(small: Split) -> None:
+    with pytest.raises(ConfigError, match=r"every item of this split has a training interaction.*--cold-items"):
+        evaluate(popularity(small), small, candidates="cold")
+    split = without_items(small, 0.3)
+    with pytest.raises(DataError, match="valid part of this split holds no interaction with a cold item"):
+        evaluate(popularity(split), split, part="valid", candidates="cold")
 
 
 def test_a_function_is_as_good_as_a_model(small: Split) -> None:
@@ -157,6 +203,7 @@ def test_model_of_another_split_is_refused(small: Split) -> None:
     [
         ({"part": "tset"}, "Did you mean 'test'"),
         ({"mask": "none"}, "choose one of train"),
+        ({"candidates": "old"}, "Did you mean 'cold'"),
         ({"metrics": ("recal",)}, "Did you mean 'recall'"),
         ({"metrics": ()}, "at least one"),
         ({"k": (0,)}, "at least 1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hyperllm.baselines.popularity import popularity
-from hyperllm.data.split import Split
+from hyperllm.data.split import Split, without_items
 from hyperllm.evaluation.evaluate import evaluate
 from hyperllm.evaluation.ledger import FILE, record, recorded
 
@@ -21,6 +21,13 @@ def test_one_line_each_test_evaluation(small: Split, tmp_path: Path) -> None:
     assert len(first["config_sha256"]) == 64
     assert first["config_sha256"] != second["config_sha256"]
     assert (tmp_path / FILE).read_bytes().count(b"\n") == 2
+
+
+def test_a_line_says_which_items_were_ranked_where_they_were_not_all(small: Split, tmp_path: Path) -> None:
+    split = without_items(small, 0.3)
+    for candidates in ("all", "cold"):
+        record(tmp_path, evaluate(popularity(split), split, candidates=candidates), run="pop")
+    assert [line.get("candidates") for line in recorded(tmp_path)] == [None, "cold"]
 
 
 def test_a_line_cut_short_harms_no_other(small: Split, tmp_path: Path) -> None:

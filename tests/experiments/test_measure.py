@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hyperllm import artifacts
-from hyperllm.data.split import Split
+from hyperllm.data.split import Split, without_items
 from hyperllm.errors import ConfigError
 from hyperllm.evaluation.evaluate import KIND, Evaluation
 from hyperllm.evaluation.ledger import recorded
@@ -48,6 +48,18 @@ def test_an_evaluation_is_kept_with_what_lies_beyond_accuracy(shop: Path) -> Non
     stored = Evaluation.load(kept(shop / "runs" / "base-0", "test", "train"))
     assert stored.beyond == found.beyond
     assert recorded(shop)[-1]["beyond"] == found.beyond
+
+
+def test_cold_items_have_a_folder_and_a_line_of_their_own(shop: Path) -> None:
+    split = without_items(WORLD.split, 0.2)
+    split.save(shop / "split", config={}, inputs={})
+    add_run(shop, "cold", seed=0)
+    usual, found = (evaluate_run(shop, "cold", candidates=among).evaluation for among in ("all", "cold"))
+    assert found.metrics != usual.metrics
+    names = sorted(path.name for path in (shop / "runs" / "cold" / "evaluations").iterdir())
+    assert names == ["test-train", "test-train-cold"]
+    assert Evaluation.load(kept(shop / "runs" / "cold", "test", "train")).metrics == usual.metrics
+    assert [line.get("candidates") for line in recorded(shop)] == [None, "cold"]
 
 
 def test_an_evaluation_without_it_serves_a_comparison(shop: Path) -> None:

@@ -1,6 +1,8 @@
-"""Small models of both geometries over the same shop."""
+"""Small models of both geometries, one of them fused, over the same shop."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.model import ScoreModel
 
-USERS, ITEMS, DIM = 7, 30, 4
+USERS, ITEMS, DIM, FLAT = 7, 30, 4, 3
 
 
 def lift(tangent: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -34,7 +36,7 @@ def shop_tags(items: Vocabulary) -> TagGraph:
     )
 
 
-def build(geometry: str, *, seed: int = 0, sparse_users: bool = False) -> ScoreModel:
+def build(geometry: str, *, seed: int = 0, sparse_users: bool = False, flat: int = 0) -> ScoreModel:
     """A random model; user u6 has seen nothing."""
     rng = np.random.default_rng(seed)
     users, items = rng.normal(size=(USERS, DIM)), rng.normal(size=(ITEMS, DIM))
@@ -42,29 +44,39 @@ def build(geometry: str, *, seed: int = 0, sparse_users: bool = False) -> ScoreM
     seen = sparse.csr_matrix((rng.random((USERS, ITEMS)) < 0.2).astype(np.float32))
     seen = sparse.csr_matrix(seen.multiply(np.arange(USERS)[:, None] < 6), dtype=np.float32)
     seen.eliminate_zeros()
-    shape = lift if geometry == "lorentz" else lambda v: v.astype(np.float32)
-    vectors = sparse.csr_matrix(np.where(users > 0, users, 0), dtype=np.float32) if sparse_users else shape(users)
+    user_factors, item_factors = rng.normal(size=(USERS, flat)), rng.normal(size=(ITEMS, flat))
+    item_factors[9] = item_factors[4]
+
+    def shape(vectors: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        return np.hstack([lift(vectors) if geometry == "lorentz" else vectors, factors]).astype(np.float32)
+
+    few = sparse.csr_matrix(np.where(users > 0, users, 0), dtype=np.float32)
     vocabulary = Vocabulary.of(f"i{n:02}" for n in range(ITEMS))
     return ScoreModel(
         users=Vocabulary.of(f"u{n}" for n in range(USERS)),
         items=vocabulary,
-        user_vectors=vectors,
-        item_vectors=shape(items),
+        user_vectors=few if sparse_users else shape(users, user_factors),
+        item_vectors=shape(items, item_factors),
         geometry=geometry,  # pyright: ignore[reportArgumentType]
         seen=seen,
         titles=tuple(None if n == 3 else f"Thing {n} <b>" for n in range(ITEMS)),
         tags=shop_tags(vocabulary),
+        flat=flat,
     )
 
 
-KINDS = {"lorentz": ("lorentz", False), "inner": ("inner", False), "sparse": ("inner", True)}
+KINDS: dict[str, dict[str, Any]] = {
+    "lorentz": {"geometry": "lorentz"},
+    "fused": {"geometry": "lorentz", "flat": FLAT},
+    "inner": {"geometry": "inner"},
+    "sparse": {"geometry": "inner", "sparse_users": True},
+}
 
 
 @pytest.fixture(params=KINDS)
 def model(request: pytest.FixtureRequest) -> ScoreModel:
     """Each kind of model in turn."""
-    geometry, sparse_users = KINDS[request.param]
-    return build(geometry, sparse_users=sparse_users)
+    return build(**KINDS[request.param])
 
 
 @pytest.fixture
@@ -73,7 +85,13 @@ def hyperbolic() -> ScoreModel:
     return build("lorentz")
 
 
+@pytest.fixture
+def mixed() -> ScoreModel:
+    """A fused model: points and factors."""
+    return build("lorentz", flat=FLAT)
+
+
 @pytest.fixture(params=[False, True], ids=["dense", "sparse"])
-def flat(request: pytest.FixtureRequest) -> ScoreModel:
+def euclidean(request: pytest.FixtureRequest) -> ScoreModel:
     """A model with inner products."""
     return build("inner", sparse_users=request.param)

@@ -52,6 +52,12 @@ def test_nearest_history_items(model: ScoreModel) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_nearest_is_said_of_points_not_factors(mixed: ScoreModel, hyperbolic: ScoreModel) -> None:
+    history, items = [4, 11, 20, 27], np.array([9, 2, 17])
+    found, alone = (Explainer.of(with_history(model, history)).explain(0, items) for model in (mixed, hyperbolic))
+    assert [reasons.nearest for reasons in found] == [reasons.nearest for reasons in alone]
+
+
 def test_the_item_itself_is_no_reason(hyperbolic: ScoreModel) -> None:
     (reasons,) = Explainer.of(with_history(hyperbolic, [2])).explain(0, np.array([2]))
     assert (reasons.tag_path, reasons.nearest) == ((), ())

@@ -18,17 +18,19 @@ from hyperllm.ids import Vocabulary
 from hyperllm.serving import model as module
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.product import minus_distance
+from hyperllm.testing.worlds import tree_world
 
 
 def scores(model: ScoreModel) -> np.ndarray:
-    """(U, I) by the definition, float64; points lifted anew from their space coordinates."""
+    """(U, I) by the definition, float64; points lifted anew from their space coordinates, factors added."""
     users: Any = model.user_vectors
     users = users.toarray() if sparse.issparse(users) else users
     u, i = users.astype(float), model.item_vectors.astype(float)
     if model.geometry == "inner":
         return u @ i.T
-    u0, i0 = (np.sqrt(1 + (v[:, 1:] ** 2).sum(axis=1)) for v in (u, i))
-    return u[:, 1:] @ i[:, 1:].T - np.outer(u0, i0)
+    end = u.shape[1] - model.flat
+    u0, i0 = (np.sqrt(1 + (v[:, 1:end] ** 2).sum(axis=1)) for v in (u, i))
+    return u[:, 1:end] @ i[:, 1:end].T - np.outer(u0, i0) + u[:, end:] @ i[:, end:].T
 
 
 def test_topk_equals_the_definition(model: ScoreModel) -> None:
@@ -47,6 +49,63 @@ def test_lorentz_ranks_by_distance(hyperbolic: ScoreModel) -> None:
     np.testing.assert_allclose(
         shown, -np.arccosh(-np.take_along_axis(scores(hyperbolic), found.items, axis=1)), rtol=1e-9
     )
+
+
+def test_fused_models_show_the_score_that_ranks(mixed: ScoreModel) -> None:
+    rows = np.arange(7)
+    found = mixed.topk(rows, 30, mask=mixed.seen)
+    shown = mixed.shown_scores(rows, found)
+    there = found.items >= 0
+    expected = np.take_along_axis(scores(mixed), np.maximum(found.items, 0), axis=1)
+    np.testing.assert_allclose(shown[there], expected[there], rtol=1e-6)
+    assert (shown[~there] == -np.inf).all()
+    assert (np.diff(expected, axis=1)[there[:, 1:]] <= 1e-9).all()
+
+
+def test_factors_change_the_ranking_and_only_that(mixed: ScoreModel, hyperbolic: ScoreModel) -> None:
+    rows = np.arange(30)
+    assert (mixed.topk(np.arange(7), 30).items != hyperbolic.topk(np.arange(7), 30).items).any()
+    found, alone = mixed.similar(rows, 29), hyperbolic.similar(rows, 29)
+    np.testing.assert_array_equal(found.items, alone.items)
+    np.testing.assert_array_equal(found.scores, alone.scores)
+    np.testing.assert_array_equal(mixed.similarities(rows, found.items), hyperbolic.similarities(rows, alone.items))
+
+
+def test_points_are_the_columns_without_factors(mixed: ScoreModel, hyperbolic: ScoreModel) -> None:
+    np.testing.assert_array_equal(mixed.user_points, hyperbolic.user_vectors)
+    np.testing.assert_array_equal(mixed.item_points, hyperbolic.item_vectors)
+
+
+def test_without_factors_all_columns_are_points(hyperbolic: ScoreModel, euclidean: ScoreModel) -> None:
+    for model in (hyperbolic, euclidean):
+        assert model.user_points is model.user_vectors
+        assert model.item_points is model.item_vectors
+
+
+def test_zero_factors_rank_like_the_points(hyperbolic: ScoreModel) -> None:
+    vectors: tuple[Any, Any] = hyperbolic.user_vectors, hyperbolic.item_vectors
+    users, items = (np.pad(v, [(0, 0), (0, 2)]) for v in vectors)
+    ours = replace(hyperbolic, user_vectors=users, item_vectors=items, flat=2).topk(np.arange(7), 30)
+    theirs = hyperbolic.topk(np.arange(7), 30)
+    np.testing.assert_array_equal(ours.items, theirs.items)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-6)
+
+
+def test_a_time_coordinate_off_by_rounding_does_not_reach_the_scores(mixed: ScoreModel) -> None:
+    off = mixed.item_vectors.copy()
+    off[:, 0] *= 1.0005
+    np.testing.assert_array_equal(
+        replace(mixed, item_vectors=off).topk(np.arange(7), 30).scores, mixed.topk(np.arange(7), 30).scores
+    )
+
+
+def test_of_points_takes_factors() -> None:
+    split = tree_world(clicks=2).split
+    users, items = len(split.users), len(split.items)
+    row = np.array([[1, 0, 0, 1]], dtype=np.float32)  # the origin, and one factor
+    model = ScoreModel.of_points(split, users=row.repeat(users, axis=0), items=row.repeat(items, axis=0), flat=1)
+    assert model.flat == 1
+    assert (model.topk(np.array([0]), 2).scores == 0.0).all()  # −1 of the points, 1 of the factors
 
 
 def test_twins_tie_by_row_number_in_any_batch(model: ScoreModel) -> None:
@@ -97,10 +156,10 @@ def test_similar_by_distance_or_cosine(model: ScoreModel) -> None:
     assert shown[4, 0] == pytest.approx(0.0 if model.geometry == "lorentz" else 1.0, abs=1e-9)
 
 
-def test_zero_vector_has_cosine_0(flat: ScoreModel) -> None:
-    vectors = flat.item_vectors.copy()
+def test_zero_vector_has_cosine_0(euclidean: ScoreModel) -> None:
+    vectors = euclidean.item_vectors.copy()
     vectors[0] = 0
-    found = replace(flat, item_vectors=vectors).similar(np.array([0]), 3)
+    found = replace(euclidean, item_vectors=vectors).similar(np.array([0]), 3)
     np.testing.assert_array_equal(found.scores, 0.0)
     np.testing.assert_array_equal(found.items, [[1, 2, 3]])
 
@@ -116,7 +175,9 @@ def test_saved_and_loaded(model: ScoreModel, tmp_path: Path) -> None:
     for path in (tmp_path / "run", tmp_path / "run" / "model"):
         again = ScoreModel.load(path)
         assert (again.users, again.items, again.titles) == (model.users, model.items, model.titles)
+        assert again.flat == model.flat
         assert isinstance(again.item_vectors, np.memmap)
+        assert np.shares_memory(again.item_points, again.item_vectors)
         np.testing.assert_array_equal(again.seen.toarray(), model.seen.toarray())
         ours, theirs = model.topk(np.arange(7), 9, mask=model.seen), again.topk(np.arange(7), 9, mask=again.seen)
         np.testing.assert_array_equal(ours.items, theirs.items)
@@ -127,6 +188,16 @@ def test_saved_and_loaded(model: ScoreModel, tmp_path: Path) -> None:
     manifest = artifacts.read(tmp_path / "run" / "model", "model")
     assert manifest.facts == {"users": 7, "items": 30, "dim": model.item_vectors.shape[1], "note": "y"}
     assert {Path(name).suffix for name in manifest.files} == {".npy", ".json"}
+
+
+def test_a_folder_from_before_factors(hyperbolic: ScoreModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    hyperbolic.save(folder)
+    artifacts.write_json(folder / "model.json", {"geometry": "lorentz", "sparse_users": False})
+    reseal(folder)
+    again = ScoreModel.load(folder)
+    assert again.flat == 0
+    np.testing.assert_array_equal(again.topk(np.arange(7), 9).items, hyperbolic.topk(np.arange(7), 9).items)
 
 
 def test_nothing_seen_and_no_tags(hyperbolic: ScoreModel, tmp_path: Path) -> None:
@@ -207,6 +278,10 @@ def reseal(folder: Path) -> None:
         ({"item_vectors": np.full((30, 5), np.nan, dtype=np.float32)}, DataError, "not finite"),
         ({"item_vectors": np.ones((30, 5))}, DataError, "expected float32"),
         ({"user_vectors": sparse.csr_matrix((7, 5), dtype=np.float32)}, DataError, "sparse"),
+        ({"geometry": "inner", "flat": 1}, ConfigError, "flat is 1 for vectors of 5 columns and geometry 'inner'"),
+        ({"flat": 5}, ConfigError, "fewer than all columns"),
+        ({"flat": -1}, ConfigError, "flat is -1"),
+        ({"flat": 2}, DataError, "not on the unit hyperboloid"),
     ],
 )
 def test_parts_that_do_not_fit(
@@ -214,6 +289,11 @@ def test_parts_that_do_not_fit(
 ) -> None:
     with pytest.raises(error, match=said):
         replace(hyperbolic, **change)
+
+
+def test_factors_not_declared_are_no_points(mixed: ScoreModel) -> None:
+    with pytest.raises(DataError, match="not on the unit hyperboloid"):
+        replace(mixed, flat=0)
 
 
 def test_rows_out_of_range(model: ScoreModel) -> None:

@@ -48,6 +48,12 @@ def test_score_is_minus_the_distance(hyperbolic: ScoreModel) -> None:
     assert row.score == pytest.approx(-np.arccosh(u[0] * i[0] - u[1:] @ i[1:]), rel=1e-5)
 
 
+def test_score_of_a_fused_model_is_the_product_of_both_parts(mixed: ScoreModel) -> None:
+    row = Recommender(mixed).in_memory().recommend(["u2"], k=1)[0]
+    u, i = (np.asarray(v, dtype=float) for v in (mixed.user_vectors[2], mixed.item_vectors[int(row.item_id[1:])]))
+    assert row.score == pytest.approx(-u[0] * i[0] + u[1:] @ i[1:], rel=1e-5)
+
+
 def test_similar(model: ScoreModel) -> None:
     found = Recommender(model).similar(["i04", "i09"], k=3)
     assert [row.query_id for row in found] == ["i04"] * 3 + ["i09"] * 3

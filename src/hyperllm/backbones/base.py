@@ -22,6 +22,7 @@ from hyperllm.geometry.manifold import Euclidean, Lorentz
 from hyperllm.graph import Graph, Triplets
 from hyperllm.losses.contrastive import contrastive
 from hyperllm.losses.ranking import margin_ranking
+from hyperllm.losses.softmax import sampled_softmax
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ class Backbone(nn.Module):
         """Named scalar terms, each already weighted; their sum is the backbone's loss (sum over the batch)."""
         return {"rank": margin_ranking(encoded.points, triplets, margin=margin, c=self.config.curvature)}
 
+    def softmax(self, points: Tensor, triplets: Triplets, *, temperature: float, negatives: int) -> Tensor:
+        """`losses.softmax` on minus squared distances, each anchor against the batch's first ``negatives``."""
+        anchor, positive, others = shared_negatives(points, triplets, negatives)
+        c = self.config.curvature
+        near, far = lorentz.sqdist(anchor, positive, c), lorentz.pairwise_sqdist(anchor, others, c)
+        return sampled_softmax(-near, -far, temperature=temperature)
+
     def contrast(self, a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
         """Eq. 16 between two views (s, d+1) of the same nodes' points, a scalar; see `losses.contrastive`."""
         return contrastive(a, b, temperature=temperature, c=self.config.curvature, population=population)
@@ -109,3 +117,12 @@ class Backbone(nn.Module):
         free = encoded.tangent[:, int(self.config.time_coordinate) :].norm(dim=-1)
         kept = self.manifold.logmap0(encoded.points).norm(dim=-1)
         return (kept < free * (1 - 1e-4)).float().mean()
+
+
+def shared_negatives(points: Tensor, triplets: Triplets, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Points of anchors (b, d+1), positives (b, d+1), and of the first ``count`` negatives of the batch, for all.
+
+    An item may be the negative of a user who has it: rarely, as catalogues are larger than histories.
+    """
+    anchor, positive = (points.index_select(0, rows) for rows in (triplets.anchor, triplets.positive))
+    return anchor, positive, points.index_select(0, triplets.negative.reshape(-1)[:count])

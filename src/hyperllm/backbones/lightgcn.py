@@ -11,12 +11,13 @@ from pydantic.dataclasses import dataclass as settings
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded
+from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded, shared_negatives
 from hyperllm.config import SETTINGS
 from hyperllm.geometry import lorentz
 from hyperllm.geometry.manifold import Euclidean
 from hyperllm.graph import Graph, Triplets
 from hyperllm.losses.contrastive import contrastive_flat
+from hyperllm.losses.softmax import sampled_softmax
 
 
 @settings(frozen=True, config=SETTINGS)
@@ -62,6 +63,11 @@ class LightGCN(Backbone):
         near = (anchor * positive).sum(-1)
         far = (anchor.unsqueeze(1) * negative).sum(-1)
         return {"rank": softplus(margin - near.unsqueeze(1) + far).sum()}
+
+    def softmax(self, points: Tensor, triplets: Triplets, *, temperature: float, negatives: int) -> Tensor:
+        """The same on inner products."""
+        anchor, positive, others = shared_negatives(points, triplets, negatives)
+        return sampled_softmax((anchor * positive).sum(-1), anchor @ others.T, temperature=temperature)
 
     def contrast(self, a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
         """Eq. 16 with Euclidean distances."""

@@ -1,7 +1,7 @@
 """Recommenders without a language model, to be beaten.
 
-Knows the registry: name -> settings, function and the settings to try; each function turns a split, and tags where it
-needs them, into a `hyperllm.serving.model.ScoreModel`. Does not know how a model is evaluated or saved.
+Knows the registry: name -> settings, function and the settings to try; each function turns a split, and tags or text
+vectors where it needs them, into a `hyperllm.serving.model.ScoreModel`. Does not know how a model is evaluated or kept.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hyperllm.baselines.als import AlsConfig, fit_als
+from hyperllm.baselines.content import ContentConfig, fit_content
 from hyperllm.baselines.ease import EaseConfig, fit_ease
 from hyperllm.baselines.ease_tags import EaseTagsConfig, fit_ease_tags
 from hyperllm.baselines.itemknn import ItemKnnConfig, fit_itemknn
 from hyperllm.baselines.popularity import PopularityConfig, fit_popularity
 from hyperllm.baselines.rp3beta import Rp3betaConfig, fit_rp3beta
 from hyperllm.config import build
+from hyperllm.data.semantics import Semantics
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, did_you_mean
@@ -28,7 +30,8 @@ from hyperllm.serving.model import ScoreModel
 class Baseline:
     """One registry entry: its settings class, the function that fits it, and the settings that tuning tries.
 
-    ``train`` takes a split and the settings, and the tags too where the entry ``needs_tags``.
+    ``train`` takes a split and the settings, ``semantics`` too where the entry ``needs_semantics``, and ``tags`` where
+    `uses_tags` says so.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Baseline:
     train: Callable[..., ScoreModel]
     grid: Sequence[Mapping[str, Any]] = ({},)
     needs_tags: bool = False
+    needs_semantics: bool = False
 
     @property
     def known(self) -> list[str]:
@@ -50,16 +54,31 @@ class Baseline:
                 raise ConfigError(f"{self.name} has no setting {key!r}; {choices}.{did_you_mean(key, self.known)}")
         return build([self.config], settings)[0]
 
+    def uses_tags(self, settings: Mapping[str, Any]) -> bool:
+        """Whether tags are needed under these settings: always, or for a ``tag_weight`` above 0."""
+        return self.needs_tags or getattr(self.configure(settings), "tag_weight", 0) > 0
+
     def fit(
-        self, split: Split, *, settings: Mapping[str, Any] | None = None, tags: TagGraph | None = None
+        self,
+        split: Split,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        tags: TagGraph | None = None,
+        semantics: Semantics | None = None,
     ) -> ScoreModel:
-        """Fit on the training part of ``split``; raises `DataError` where tags are needed and there are none."""
-        config = self.configure(settings or {})
-        if not self.needs_tags:
-            return self.train(split, config)
-        if tags is None:
-            raise DataError(f"{self.name} needs tags; run `hyperllm extract` first, or take a baseline without them")
-        return self.train(split, config, tags)
+        """Fit on the training part of ``split``; raises `DataError` where needed tags or text vectors are absent."""
+        config, needed = self.configure(settings or {}), dict[str, Any]()
+        if self.needs_semantics:
+            needed["semantics"] = _there(semantics, f"{self.name} needs text vectors; run `hyperllm embed`")
+        if self.uses_tags(settings or {}):
+            needed["tags"] = _there(tags, f"{self.name} needs tags; run `hyperllm extract`")
+        return self.train(split, config, **needed)
+
+
+def _there(value: Any, told: str) -> Any:
+    if value is None:
+        raise DataError(f"{told} first, or take a baseline without them")
+    return value
 
 
 def _every(**values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -87,5 +106,12 @@ BASELINES: dict[str, Baseline] = {
             needs_tags=True,
         ),
         Baseline("als", AlsConfig, fit_als, _every(factors=(256, 512), regularisation=(50, 100, 200), alpha=(40, 80))),
+        Baseline(
+            "content",
+            ContentConfig,
+            fit_content,
+            _every(neighbours=(5, 20, 100, None), tag_weight=(0.0, 0.5)),
+            needs_semantics=True,
+        ),
     )
 }

@@ -8,9 +8,7 @@ with XᵀX + w·TᵀT for its Gram matrix. Does not know the tags' levels or edg
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic.dataclasses import dataclass
-from scipy import sparse
 
 from hyperllm.baselines.ease import EaseConfig, gram, weights
 from hyperllm.baselines.linear import Strength, histories, served
@@ -39,17 +37,8 @@ def fit_ease_tags(split: Split, config: EaseTagsConfig, tags: TagGraph) -> Score
     if tags.items != split.items:
         raise MisalignedArrays("the tags belong to other items than the split; make them again in this workspace")
     history = histories(split, config)
-    matrix, rows = gram(history), tag_rows(tags)
+    matrix, rows = gram(history), tags.rows()
     for start in range(0, len(split.items), _ITEMS_AT_ONCE):
         part = slice(start, start + _ITEMS_AT_ONCE)
         matrix[:, part] += config.tag_weight * (rows.T @ rows[:, part].toarray())
     return served(split, history, weights(matrix, config.regularisation), tags=tags)
-
-
-def tag_rows(tags: TagGraph) -> sparse.csr_matrix:
-    """T (t, I): log(items / items with the tag) where an item has a tag, every item's column of unit length or 0."""
-    tag, item = np.unique(tags.tag_items, axis=0).T
-    rarity = np.log(len(tags.items) / np.maximum(np.bincount(tag, minlength=len(tags.tags)), 1))[tag]
-    length = np.sqrt(np.bincount(item, rarity**2, minlength=len(tags.items)))[item]
-    values = np.divide(rarity, length, out=np.zeros_like(rarity), where=length > 0)
-    return sparse.csr_matrix((values, (tag, item)), shape=(len(tags.tags), len(tags.items)))

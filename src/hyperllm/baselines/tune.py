@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperllm.baselines import BASELINES
+from hyperllm.data.semantics import Semantics
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import choose
@@ -31,16 +32,24 @@ class Trial:
 
 
 def tuned(
-    split: Split, name: str, *, tags: TagGraph | None = None, on_trial: Callable[[Trial], None] | None = None
+    split: Split,
+    name: str,
+    *,
+    tags: TagGraph | None = None,
+    semantics: Semantics | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
     """Fit and measure every candidate of the grid of `BASELINES`; best first, the earlier of equals first.
 
-    Raises `ConfigError` for an unknown name and what `hyperllm.baselines.Baseline.fit` raises.
+    Without ``tags``, candidates that need them are passed over where the baseline can do without. Raises
+    `ConfigError` for an unknown name and what `hyperllm.baselines.Baseline.fit` raises.
     """
     baseline = choose(name, BASELINES, what="baseline")
     trials: list[Trial] = []
     for settings in baseline.grid:
-        model = baseline.fit(split, settings=settings, tags=tags)
+        if tags is None and not baseline.needs_tags and baseline.uses_tags(settings):
+            continue
+        model = baseline.fit(split, settings=settings, tags=tags, semantics=semantics)
         found = evaluate(model, split, part="valid", mask="train", metrics=("recall", "ndcg"))
         trials.append(Trial(settings, found.metrics))
         if on_trial is not None:

@@ -41,7 +41,8 @@ def prepare(
     core: Annotated[int, typer.Option(help="Keep users and items with at least so many events.")] = 5,
     split: Annotated[str, typer.Option(help="per-user, leave-one-out or time.")] = "per-user",
     duplicates: Annotated[str, typer.Option(help="Event of a repeated pair that stays: first, last, max.")] = "first",
-    seed: int = 0,
+    cold_items: Annotated[float, typer.Option(help="Share of items kept out of training, to be tested alone.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the per-user split and the cold items.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Read raw files, filter them, split them."""
@@ -56,7 +57,7 @@ def prepare(
     if len(given) != 1:
         raise ConfigError(f"prepare needs exactly one of {', '.join(options)}; found {' and '.join(given) or 'none'}")
     filters = {"--min-rating": min_rating, "--core": core != 5, "--split": split != "per-user"}
-    filters |= {"--duplicates": duplicates != "first", "--seed": seed}
+    filters |= {"--duplicates": duplicates != "first", "--seed": 0 if cold_items else seed}
     events = {"--user-column": user_column, "--item-column": item_column, "--rating-column": rating_column}
     texts = {"--time-column": time_column, "--id-column": id_column, "--title-column": title_column}
     texts |= {"--text-columns": text_columns, "--category-column": category_column, "--items": items}
@@ -64,7 +65,14 @@ def prepare(
     for option, value in useless.items():
         if value:
             raise ConfigError(f"{option} has no use beside {given[0]}; drop one of them")
-    config = PrepareConfig(min_rating=min_rating, core=core, split=split, duplicates=duplicates, seed=seed)  # type: ignore[arg-type]
+    config = PrepareConfig(
+        min_rating=min_rating,
+        core=core,
+        split=split,  # type: ignore[arg-type]
+        duplicates=duplicates,  # type: ignore[arg-type]
+        seed=seed,
+        cold_items=cold_items,
+    )
     if amazon is not None:
         raw, source = read_amazon(*amazon), "amazon"
     elif published is not None:

@@ -45,7 +45,8 @@ def train(
     framework: FrameworkName = None,
     variant: VariantName = None,
     baseline: Annotated[
-        str | None, typer.Option(help="popularity, itemknn, rp3beta, ease, ease-tags or als, instead of a backbone")
+        str | None,
+        typer.Option(help="popularity, itemknn, rp3beta, ease, ease-tags, als or content, instead of a backbone"),
     ] = None,
     run: RunName = None,
     tags: TagSet = None,
@@ -113,15 +114,25 @@ def evaluate(
     part: Annotated[str, typer.Option(help="test or valid")] = "test",
     k: Annotated[str, typer.Option(help="Cut-offs, comma-separated.")] = "10,20",
     mask: Annotated[str, typer.Option(help="train, or train+valid")] = "train",
+    candidates: Annotated[str, typer.Option(help="all, or cold: items without a training interaction")] = "all",
     groups: Annotated[int | None, typer.Option(help="Also this many equal user groups by activity.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Rank all items for every held-out user; each look at the test part is recorded."""
+    """Rank all items, or the cold ones, for every held-out user; each look at the test part is recorded."""
     from hyperllm.evaluation.beyond import NAMES
     from hyperllm.experiments.measure import evaluate_run
 
     cuts = cutoffs(k)
-    done = evaluate_run(workspace, run, part=part, k=cuts, mask=mask, groups=groups, command=command_line())  # type: ignore[arg-type]
+    done = evaluate_run(
+        workspace,
+        run,
+        part=part,  # type: ignore[arg-type]
+        k=cuts,
+        mask=mask,  # type: ignore[arg-type]
+        candidates=candidates,  # type: ignore[arg-type]
+        groups=groups,
+        command=command_line(),
+    )
     result = done.evaluation
     if json:
         document: dict[str, Any] = result.document(run)
@@ -129,7 +140,9 @@ def evaluate(
             document["groups"] = done.groups.to_dicts()
         show.print_json(document)
         return
-    typer.echo(f"{run}: {part}, mask {mask}, {result.users:,} users ({result.users_skipped:,} without held-out items)")
+    ranked = "" if candidates == "all" else f"{candidates} items alone, "
+    counted = f"{result.users:,} users ({result.users_skipped:,} without held-out items)"
+    typer.echo(f"{run}: {part}, mask {mask}, {ranked}{counted}")
     names = sorted({name.split("@")[0] for name in result.metrics})
     rows = [(name, *(result.metrics[f"{name}@{c}"] for c in cuts)) for name in names]
     show.print_table(("metric", *(f"@{c}" for c in cuts)), rows)

@@ -54,6 +54,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.user)
 
+    def take(self, chosen: npt.NDArray[np.bool_]) -> Pairs:
+        """The pairs where ``chosen`` (n,) says so."""
+        return Pairs(self.user[chosen], self.item[chosen])
+
     def matrix(self, users: int, items: int) -> sparse.csr_matrix:
         """Binary CSR matrix (users, items), duplicates once, indices sorted."""
         ones = np.ones(len(self), dtype=np.float32)

@@ -34,7 +34,7 @@ USUAL_THRESHOLD = 4.0
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """How events become a data set; none of it applies to a published split."""
+    """How events become a data set; only ``cold_items`` and its seed apply to a published split."""
 
     min_rating: float | None = None
     """Least rating that counts; None means 4 where there are ratings, and no threshold where there are none."""
@@ -45,7 +45,9 @@ class PrepareConfig:
     duplicates: Keep = "first"
     """Which event of a repeated pair stays."""
     seed: int = 0
-    """Seed of the ``per-user`` split."""
+    """Seed of the ``per-user`` split, and of the cold items."""
+    cold_items: float = 0.0
+    """Share of the items, from 0 to below 1, that no model shall know; see `hyperllm.data.split.without_items`."""
 
     def __post_init__(self) -> None:
         for name, value, choices in (("split", self.split, get_args(Rule)), ("duplicates", self.duplicates, KEEPS)):
@@ -53,6 +55,8 @@ class PrepareConfig:
                 raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
         if self.core < 0 or self.seed < 0:
             raise ConfigError(f"core is {self.core} and seed is {self.seed}; neither may be negative.")
+        if not 0 <= self.cold_items < 1:
+            raise ConfigError(f"cold_items is {self.cold_items}; expected a share of the items, from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,27 @@ class TagCounts:
     tags: int
     tag_item_pairs: int
     tag_tag_edges: int
+
+
+@dataclass(frozen=True)
+class ColdCounts:
+    """What making items cold did: their number, their interactions in test, and the interactions in no part."""
+
+    items: int
+    tested: int
+    left_out: int
+
+    @classmethod
+    def of(cls, whole: Split, cold: Split, *, items: int) -> ColdCounts:
+        """Compare a split with the one that ``items`` cold items made of it."""
+        before, after = (sum(len(split.part(name)) for name in PARTS) for split in (whole, cold))
+        return cls(items=items, tested=len(cold.test), left_out=before - after)
+
+    def __str__(self) -> str:
+        return (
+            f"cold items: {self.items:,}, unknown in training; their {self.tested:,} interactions are the test part; "
+            f"{self.left_out:,} interactions left out: other items' in test, and of users without any in training"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +100,8 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     tags: TagCounts | None = None
     """Size of an imported tag set."""
+    cold: ColdCounts | None = None
+    """What was made cold, where anything was."""
     skipped: bool = field(default=False, compare=False)
     """True where all of it was there already, made from the same files and settings."""
 
@@ -87,6 +114,7 @@ class Prepared:
             f"density {card.density:.4%}",
             f"{' / '.join(PARTS)}: {parts}",
             *(str(dropped) for dropped in self.dropped),
+            *([] if self.cold is None else [str(self.cold)]),
         ]
         if self.tags:
             lines.append(
@@ -109,12 +137,13 @@ class Prepared:
             dropped=tuple(Dropped(**entry) for entry in facts["dropped"]),
             warnings=tuple(facts["warnings"]),
             tags=None if facts["tags"] is None else TagCounts(**facts["tags"]),
+            cold=None if facts.get("cold") is None else ColdCounts(**facts["cold"]),
             skipped=skipped,
         )
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Card, Dropped, TagCounts)):
+    if isinstance(value, (Card, ColdCounts, Dropped, TagCounts)):
         return asdict(value)
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
@@ -124,22 +153,25 @@ def _plain(value: Any) -> Any:
 def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = None, source: str = "table") -> Prepared:
     """Filter and split ``raw``, write the artifacts into ``workspace``, and say what happened.
 
-    A raw split is kept, and no filter applies to it. Nothing is written where the artifacts are already made from the
-    same inputs and settings, nor when anything is wrong with the data (`DataError`): then what was there stays.
+    A raw split is kept, and no filter applies to it; items are made cold in any. Nothing is written where the artifacts
+    are already made from the same inputs and settings, nor when anything is wrong with the data (`DataError`): then
+    what was there stays.
     """
     config = config or PrepareConfig()
     recorded = _recorded(raw, config, source)
     if _is_current(workspace, raw, recorded):
         facts = artifacts.read(workspace / "dataset", KIND).facts
         return Prepared.from_facts(facts["report"], skipped=True)
-    kept, split, dropped = _kept(raw) if isinstance(raw.interactions, Split) else _filtered(raw, config)
+    kept, whole, dropped = _kept(raw) if isinstance(raw.interactions, Split) else _filtered(raw, config)
     catalog = raw.catalog.take(kept.items)
+    split, cold = _cooled(whole, config)
     report = Prepared(
         card=Card.of(kept, catalog),
         parts={name: len(split.part(name)) for name in PARTS},
         dropped=dropped,
-        warnings=(*raw.notes, *_warnings(raw, kept, catalog, split)),
+        warnings=(*raw.notes, *_warnings(raw, kept, catalog, whole)),
         tags=_tag_counts(raw.tags),
+        cold=cold,
     )
     _write(workspace, raw, kept, catalog, split, report, recorded)
     return report
@@ -163,9 +195,11 @@ def load_report(workspace: Path) -> Prepared:
 
 
 def _recorded(raw: RawData, config: PrepareConfig, source: str) -> dict[str, Any]:
-    """The settings that matter to this data, as a JSON object."""
-    given = {} if isinstance(raw.interactions, Split) else asdict(config)
-    return {**given, "source": source, "reading": dict(raw.reading)}
+    """The settings that matter to this data, as a JSON object; no ``cold_items`` where there are none."""
+    filters = {} if isinstance(raw.interactions, Split) else asdict(config)
+    filters.pop("cold_items", None)
+    cold = {"cold_items": config.cold_items, "seed": config.seed} if config.cold_items else {}
+    return {**filters, **cold, "source": source, "reading": dict(raw.reading)}
 
 
 def _is_current(workspace: Path, raw: RawData, recorded: dict[str, Any]) -> bool:
@@ -205,6 +239,15 @@ def _filtered(raw: RawData, config: PrepareConfig) -> tuple[Interactions, Split,
     events, lost = deduplicate(events, config.duplicates)
     dropped.append(lost)
     return events, splitting.split(events, config.split, seed=config.seed), tuple(dropped)
+
+
+def _cooled(whole: Split, config: PrepareConfig) -> tuple[Split, ColdCounts | None]:
+    """The split without the items that shall be cold, and what that did."""
+    if not config.cold_items:
+        return whole, None
+    split = splitting.without_items(whole, config.cold_items, seed=config.seed)
+    items = len(splitting.cold_items(whole, config.cold_items, seed=config.seed))
+    return split, ColdCounts.of(whole, split, items=items)
 
 
 def _warnings(raw: RawData, kept: Interactions, catalog: Catalog, split: Split) -> list[str]:

@@ -1,6 +1,7 @@
 """Train, validation and test.
 
-Knows three rules that divide interactions, each seeded or deterministic. Does not know any model or metric.
+Knows three rules that divide interactions, and how items are made cold; each seeded or deterministic. Does not know any
+model or metric.
 """
 
 from __future__ import annotations
@@ -81,6 +82,35 @@ def split(interactions: Interactions, rule: Rule = "per-user", *, seed: int = 0)
     if not len(chosen[0]):
         raise DataError("the split leaves no training interaction; use a milder filter")
     return Split(interactions.users, interactions.items, *chosen)
+
+
+def cold_items(split: Split, share: float, *, seed: int = 0) -> Rows:
+    """The items (n,) that `without_items` takes away: round(share · I) of the I items, drawn, ascending."""
+    items = len(split.items)
+    return np.sort(np.random.default_rng(seed).permutation(items)[: round(share * items)])
+
+
+def without_items(split: Split, share: float, *, seed: int = 0) -> Split:
+    """Make `cold_items` new to every model: they leave ``train`` and ``valid``, and ``test`` is about them alone.
+
+    ``test`` becomes their interactions, of whichever part, with users who still have a training interaction; warm test
+    interactions are left out. The vocabularies stay. With ``share`` 0 nothing changes. Raises `DataError` where no item
+    is drawn, or no interaction is left to train on or to test.
+    """
+    if not share:
+        return split
+    chosen = cold_items(split, share, seed=seed)
+    held = {name: np.isin(split.part(name).item, chosen) for name in PARTS}
+    train, valid = (split.part(name).take(~held[name]) for name in ("train", "valid"))
+    cold = [split.part(name).take(held[name]) for name in PARTS]
+    tested = Pairs(*(np.concatenate([getattr(pairs, side) for pairs in cold]) for side in ("user", "item")))
+    tested = tested.take(np.isin(tested.user, train.user))
+    if not len(train) or not len(tested):
+        raise DataError(
+            f"{len(chosen):,} cold items of {len(split.items):,} leave {len(train):,} interactions to train on and "
+            f"{len(tested):,} to test; take another share"
+        )
+    return Split(split.users, split.items, train, valid, tested)
 
 
 def _rank_from_end(interactions: Interactions, order: Rows) -> tuple[Rows, Rows]:

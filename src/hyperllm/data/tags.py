@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from hyperllm import artifacts
 from hyperllm.errors import DataError, MisalignedArrays
@@ -49,6 +50,17 @@ class TagGraph:
                 raise MisalignedArrays(f"{name} has shape {edges.shape}; expected (edges, 2)")
             if len(edges) and (edges.min() < 0 or edges[:, 0].max() >= len(self.tags) or edges[:, 1].max() >= right):
                 raise DataError(f"{name} points outside the {len(self.tags):,} tags or {right:,} targets")
+
+    def rows(self) -> sparse.csr_matrix:
+        """T (t, i): log(items / items with the tag) where an item has a tag; every item's column has length 1, or 0.
+
+        TᵀT holds the cosines of two items' tags.
+        """
+        tag, item = np.unique(self.tag_items, axis=0).T
+        rarity = np.log(len(self.items) / np.maximum(np.bincount(tag, minlength=len(self.tags)), 1))[tag]
+        length = np.sqrt(np.bincount(item, rarity**2, minlength=len(self.items)))[item]
+        values = np.divide(rarity, length, out=np.zeros_like(rarity), where=length > 0)
+        return sparse.csr_matrix((values, (tag, item)), shape=(len(self.tags), len(self.items)))
 
     def save(
         self, folder: Path, *, config: dict[str, Any], inputs: dict[str, str], report: dict[str, Any] | None = None

@@ -1,8 +1,8 @@
 """Measure a ranker on one part of a split.
 
-Knows the protocol: full ranking over all items, training pairs hidden (validation pairs too, on request), the mean over
-users who have at least one item in the part; the others are counted. Does not know any model: it takes a function
-``topk(user_rows, k, mask=…)`` or an object with such a method.
+Knows the protocol: full ranking over all items, or over the cold ones alone, training pairs hidden (validation pairs
+too, on request), the mean over users who have at least one of these items in the part; the others are counted. Does not
+know any model: it takes a function ``topk(user_rows, k, mask=…)`` or an object with such a method.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
 
@@ -30,6 +31,7 @@ from hyperllm.ids import Rows
 KIND = "evaluation"
 Part = Literal["valid", "test"]
 Mask = Literal["train", "train+valid"]
+Candidates = Literal["all", "cold"]
 _SCORES_AT_ONCE = 2**24
 
 
@@ -48,7 +50,7 @@ class Evaluation:
 
     ``beyond`` maps ``coverage@20`` and the like to what `hyperllm.evaluation.beyond` defines; it is empty where it was
     stored before there was any. ``per_user`` has the column user_id and one column a metric, one row for each counted
-    user.
+    user. ``candidates`` says which items were ranked; ``cold`` ones have no training interaction.
     """
 
     part: Part
@@ -58,6 +60,7 @@ class Evaluation:
     metrics: dict[str, float]
     beyond: dict[str, float]
     per_user: pl.DataFrame
+    candidates: Candidates = "all"
 
     def document(self, run: str) -> dict[str, Any]:
         """The JSON document of ``evaluate --json``."""
@@ -65,15 +68,21 @@ class Evaluation:
             "run": run,
             "part": self.part,
             "mask": self.mask,
+            **self._restricted,
             "users": self.users,
             "users_skipped": self.users_skipped,
             "metrics": dict(self.metrics),
             "beyond": dict(self.beyond),
         }
 
+    @property
+    def _restricted(self) -> dict[str, Any]:
+        """What is told of ``candidates``: nothing where all items were ranked."""
+        return {} if self.candidates == "all" else {"candidates": self.candidates}
+
     def save(self, folder: Path, *, run: str, inputs: Mapping[str, str] | None = None) -> None:
         """Write the artifact ``folder``: metrics.json and per_user.parquet; ``inputs`` say what was measured."""
-        config = {"run": run, "part": self.part, "mask": self.mask}
+        config = {"run": run, "part": self.part, "mask": self.mask, **self._restricted}
         with artifacts.writing(folder, KIND, config=config, inputs=inputs) as work:
             artifacts.write_json(work / "metrics.json", self.document(run))
             self.per_user.write_parquet(work / "per_user.parquet")
@@ -84,8 +93,8 @@ class Evaluation:
         artifacts.read(folder, KIND)
         try:
             told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-            fields = {"beyond": told.get("beyond", {})}
-            fields |= {name: told[name] for name in cls.__dataclass_fields__ if name not in ("beyond", "per_user")}
+            fields = {"beyond": told.get("beyond", {}), "candidates": told.get("candidates", "all")}
+            fields |= {name: told[name] for name in cls.__dataclass_fields__ if name not in (*fields, "per_user")}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Corrupt(
                 f"{str(folder / 'metrics.json')!r} cannot be read ({error!r}). Run `evaluate` again."
@@ -100,24 +109,33 @@ def evaluate(
     part: Part = "test",
     k: Sequence[int] = (10, 20),
     mask: Mask = "train",
+    candidates: Candidates = "all",
     metrics: Sequence[str] = tuple(METRICS),
 ) -> Evaluation:
     """Rank all items for every user of ``part`` and average each metric at each k.
 
     ``model`` is an object with ``topk(user_rows, k, *, mask)`` or such a function; it gets the mask as a CSR matrix
-    (all users, all items). While ``part`` is ``valid`` only training pairs can be hidden. Raises `MisalignedArrays`
-    when the model belongs to other users or items, `DataError` when it was trained on another training part, and
-    `ConfigError` for an unknown part, mask or metric.
+    (all users, all items). While ``part`` is ``valid`` only training pairs can be hidden. With ``candidates`` ``cold``
+    only items without a training interaction are ranked and count as held out; ``topk`` then takes their rows as
+    ``candidates``, as that of `ScoreModel` does, and ``beyond`` still speaks of the whole catalogue. Raises
+    `MisalignedArrays` when the model belongs to other users or items, `DataError` when it was trained on another
+    training part, and `ConfigError` for an unknown part, mask, candidates or metric, or where no item is cold.
     """
-    depths = _check(part, k, mask, metrics)
+    depths = _check(part, k, mask, candidates, metrics)
     ranker = cast(Ranker, getattr(model, "topk", model))
     train = split.train.matrix(len(split.users), len(split.items))
     _check_model(model, split, train)
     tags = _tags(model, split)
-    relevant = split.part(part).matrix(len(split.users), len(split.items))
+    held_out = split.part(part)
+    if candidates == "cold":
+        cold = _cold(split)
+        held_out = held_out.take(np.isin(held_out.item, cold))
+        ranker = cast(Ranker, partial(cast(Any, ranker), candidates=cold))
+    relevant = held_out.matrix(len(split.users), len(split.items))
     rows = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
     if not len(rows):
-        raise DataError(f"the {part} part of this split holds no interaction, so there is nothing to measure.")
+        what = "interaction" if candidates == "all" else "interaction with a cold item"
+        raise DataError(f"the {part} part of this split holds no {what}, so there is nothing to measure.")
     hidden = train if mask == "train" else _train_and_valid(split)
     found = rank_all(ranker, rows, depths[-1], mask=hidden)
     values = _per_user(found, relevant[rows], depths, metrics)
@@ -129,12 +147,13 @@ def evaluate(
         metrics={name: float(column.mean()) for name, column in values.items()},
         beyond=beyond_accuracy(found.items, train, user_rows=rows, k=depths, tags=tags),
         per_user=pl.DataFrame({"user_id": split.users.take(rows), **values}),
+        candidates=candidates,
     )
 
 
-def _check(part: str, k: Sequence[int], mask: str, metrics: Sequence[str]) -> list[int]:
+def _check(part: str, k: Sequence[int], mask: str, candidates: str, metrics: Sequence[str]) -> list[int]:
     """The distinct depths, ascending; raises `ConfigError` where an option has no such value."""
-    for what, value, kind in (("part", part, Part), ("mask", mask, Mask)):
+    for what, value, kind in (("part", part, Part), ("mask", mask, Mask), ("candidates", candidates, Candidates)):
         if value not in get_args(kind):
             raise ConfigError(
                 f"unknown {what} {value!r}; choose one of {', '.join(get_args(kind))}."
@@ -176,6 +195,17 @@ def _tags(model: object, split: Split) -> TagGraph | None:
     if tags.items != split.items:
         raise MisalignedArrays("the model's tags belong to other items than this split has. Train it on this one.")
     return tags
+
+
+def _cold(split: Split) -> Rows:
+    """The items (n,) without a training interaction; raises `ConfigError` where there are none."""
+    cold = np.flatnonzero(np.bincount(split.train.item, minlength=len(split.items)) == 0).astype(np.int64)
+    if not len(cold):
+        raise ConfigError(
+            "every item of this split has a training interaction, so there are no cold items to rank; "
+            "make some with `hyperllm prepare … --cold-items 0.1`."
+        )
+    return cold
 
 
 def _same_pairs(left: sparse.csr_matrix, right: sparse.csr_matrix) -> bool:

@@ -17,7 +17,7 @@ import polars as pl
 from hyperllm import artifacts
 from hyperllm.errors import ConfigError
 from hyperllm.evaluation.compare import Comparison, compare
-from hyperllm.evaluation.evaluate import KIND, Evaluation, Mask, Part, evaluate
+from hyperllm.evaluation.evaluate import KIND, Candidates, Evaluation, Mask, Part, evaluate
 from hyperllm.evaluation.groups import by_activity
 from hyperllm.evaluation.ledger import record
 from hyperllm.experiments.workspace import RUN, Workspace
@@ -39,15 +39,16 @@ def evaluate_run(
     part: Part = "test",
     k: Sequence[int] = (10, 20),
     mask: Mask = "train",
+    candidates: Candidates = "all",
     groups: int | None = None,
     command: str | None = None,
 ) -> Measured:
-    """Rank all items for every user of ``part``; the per-user table is kept in the run, a look at test is recorded."""
+    """Rank items for every user of ``part``; the per-user table is kept in the run, a look at test is recorded."""
     place = Workspace.opened(workspace)
     folder = place.run(run)
     split = place.split()
-    result = evaluate(ScoreModel.load(folder / "model"), split, part=part, k=k, mask=mask)
-    result.save(kept(folder, part, mask), run=run, inputs=_measured_on(place, run))
+    result = evaluate(ScoreModel.load(folder / "model"), split, part=part, k=k, mask=mask, candidates=candidates)
+    result.save(kept(folder, part, mask, candidates), run=run, inputs=_measured_on(place, run))
     record(workspace, result, run=run, command=command, config=artifacts.read(folder, RUN).config)
     return Measured(result, None if groups is None else by_activity(result, split, groups=groups))
 
@@ -56,9 +57,10 @@ def _measured_on(place: Workspace, run: str) -> dict[str, str]:
     return {"split": place.fingerprint("split"), "model": place.fingerprint("runs", run, "model")}
 
 
-def kept(run_folder: Path, part: Part, mask: Mask) -> Path:
+def kept(run_folder: Path, part: Part, mask: Mask, candidates: Candidates = "all") -> Path:
     """Where a run keeps one evaluation."""
-    return run_folder / "evaluations" / f"{part}-{mask.replace('+', '-')}"
+    words = [part, mask.replace("+", "-"), *([] if candidates == "all" else [candidates])]
+    return run_folder / "evaluations" / "-".join(words)
 
 
 def compare_runs(

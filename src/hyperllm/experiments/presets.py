@@ -82,8 +82,22 @@ _PUBLISHED: dict[str, Any] = {
 _HGCH: dict[str, Any] = {"learning_rate": 1e-4, "optimizer": "adam", "parametrisation": "tangent"}
 _EXPERTS: dict[str, Any] = {"experts": 20, "meta_margin": 0.1}
 
+BEST: Mapping[str, Any] = {
+    "ranking": "softmax",
+    "softmax_temperature": 0.5,
+    "softmax_negatives": 1024,
+    "optimizer": "adam",
+    "parametrisation": "tangent",
+    "learning_rate": 0.002,
+    "weight_decay": 0.01,
+    "linear_expert": True,
+    "patience": 20,
+}
+"""What ranks best: a sampled softmax over hyperbolic distances, and a linear expert in the score."""
+
 PRESETS: dict[str, Preset] = {
     "default": Preset(settings=RIVALS, by_backbone=TUNED),
+    "best": Preset(settings={"hyperllm": BEST}),
     "plain": Preset(),
     "paper": Preset(
         settings={
@@ -124,5 +138,5 @@ PRESETS: dict[str, Preset] = {
         },
     ),
 }
-"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``plain``: those alone; ``paper``: the
+"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``best``: `BEST`; ``plain``: none; ``paper``: the
 hyper-parameters of the published runs on Beauty, without the published sampler's quirks."""

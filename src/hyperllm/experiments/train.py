@@ -141,39 +141,53 @@ class _BaselinePlan:
     baseline: Baseline
     settings: Mapping[str, Any]
     tags: str | None
+    semantics: str | None
 
     @property
     def config(self) -> dict[str, Any]:
         return {"baseline": self.baseline.name, **document(self.baseline.configure(self.settings))}
 
     def inputs(self, place: Workspace) -> dict[str, str]:
-        found = {"split": place.fingerprint("split")}
-        if (tags := self._tags(place)) is not None:
-            found["tags"] = place.fingerprint("tags", tags)
-        return found
+        found = {kind: place.fingerprint(kind, name) for kind, name in self._sets(place).items() if name is not None}
+        return {"split": place.fingerprint("split"), **found}
 
     def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
         del progress
-        split, tags = place.split(), self._tags(place)
-        model = self.baseline.fit(split, settings=self.settings, tags=place.tags(tags or NONE))
+        split, sets = place.split(), self._sets(place)
+        tags, semantics = sets.get("tags"), sets.get("semantics")
+        model = self.baseline.fit(
+            split,
+            settings=self.settings,
+            tags=place.tags(tags or NONE),
+            semantics=place.semantics(semantics or NONE, split),
+        )
         replace(model, titles=_titles(place, split), tags=place.tags(tags)).save(work / "model")
-        return {"tags": tags} if self.baseline.needs_tags else {}
+        return sets
 
-    def _tags(self, place: Workspace) -> str | None:
-        return place.chosen("tags", self.tags) if self.baseline.needs_tags else None
+    def _sets(self, place: Workspace) -> dict[str, str | None]:
+        """The named sets that are read; None where one is needed and there is none."""
+        found: dict[str, str | None] = {}
+        if self.baseline.uses_tags(self.settings):
+            found["tags"] = place.chosen("tags", self.tags)
+        if self.baseline.needs_semantics:
+            found["semantics"] = place.chosen("semantics", self.semantics)
+        return found
 
 
 def _baseline_plan(request: TrainRequest) -> _BaselinePlan:
     assert request.baseline is not None
     baseline = choose(request.baseline, BASELINES, what="baseline")
-    _refuse(request, ("framework", "backbone", "variant", "phase1", "semantics", "compat"), "--baseline")
-    if not baseline.needs_tags:
-        _refuse(request, ("tags",), f"--baseline {baseline.name}")
+    _refuse(request, ("framework", "backbone", "variant", "phase1", "compat"), "--baseline")
+    if not baseline.uses_tags(request.settings):
+        weightless = " with tag_weight 0" if "tag_weight" in baseline.known else ""
+        _refuse(request, ("tags",), f"--baseline {baseline.name}{weightless}")
+    if not baseline.needs_semantics:
+        _refuse(request, ("semantics",), f"--baseline {baseline.name}")
     if request.preset != TrainRequest.preset:
         raise ConfigError(f"--baseline {request.baseline} takes no --preset; drop one of them.")
     seeded = {"seed": request.seed} if "seed" in baseline.known else {}
     name = check_run_name(request.run or request.baseline)
-    return _BaselinePlan(name, baseline, {**seeded, **request.settings}, request.tags)
+    return _BaselinePlan(name, baseline, {**seeded, **request.settings}, request.tags, request.semantics)
 
 
 def _refuse(request: TrainRequest, options: Sequence[str], beside: str) -> None:
@@ -226,6 +240,7 @@ class _Plan:
             users=trained.users,
             items=trained.items,
             geometry=trained.geometry,
+            flat=trained.flat,
             titles=_titles(place, split),
             tags=shown,
         )
@@ -306,7 +321,7 @@ def _plan(place: Workspace, request: TrainRequest) -> _Plan:
         _refuse(request, ("tags",), f"--variant {hyper.variant}")
     phase1 = None if request.phase1 is None else _phase1(place, request.phase1)
     if hyper is not None:
-        uses_text = hyper.uses_semantics and (phase1 is None or not hyper.uses_meta)
+        uses_text = hyper.reads_text(phase1 is not None)
     return _Plan(
         name=check_run_name(request.run or _run_name(framework, backbone, hyper)),
         backbone=found.backbone,

@@ -101,8 +101,17 @@ class Framework(nn.Module):
         """All terms of one step (Eqs. 11, 13); a backbone that drops edges drops the same ones all through an epoch."""
         x = self.training_features(batch)
         encoded = self.backbone(x, self.world.graph, train=True, rng=self.streams.torch("views", batch.epoch))
-        terms = self.backbone.losses(encoded, batch.user_item, margin=self.margin)
-        return {**terms, **self.extra_losses(x, encoded, batch)}
+        return {**self.ranking_losses(encoded, batch.user_item), **self.extra_losses(x, encoded, batch)}
+
+    def ranking_losses(self, encoded: Encoded, triplets: Triplets) -> dict[str, Tensor]:
+        """The backbone's terms of user–item triplets; ``rank`` among them by the rule that the config names."""
+        backbone, config = self.backbone, self.config
+        terms = backbone.losses(encoded, triplets, margin=self.margin)
+        if config.ranking == "softmax":
+            temperature, negatives = config.softmax_temperature, config.softmax_negatives
+            value = backbone.softmax(encoded.points, triplets, temperature=temperature, negatives=negatives)
+            terms["rank"] = value * (backbone.batch_weight(triplets) / len(triplets.anchor))
+        return terms
 
     @torch.no_grad()
     def encode(self) -> Encoded:

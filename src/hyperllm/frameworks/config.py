@@ -23,6 +23,12 @@ class BaseConfig:
     """Intrinsic dimension d of tables and points."""
     margin: NonNegativeFloat = 2.3
     """Margin of the user–item ranking loss (m₂ in HyperLLM, the base margin elsewhere)."""
+    ranking: Literal["own", "softmax"] = "own"
+    """Ranking loss of user–item pairs: the backbone's own, or a sampled softmax over its distances (no margin)."""
+    softmax_temperature: PositiveFloat = 0.5
+    """τ of that softmax, in squared distances."""
+    softmax_negatives: PositiveInt = 1024
+    """Of a step's negatives as many as this are shared by all its pairs in that softmax."""
     learning_rate: PositiveFloat = 2e-3
     """Step size of the node tables; losses are sums over the batch."""
     weight_decay: NonNegativeFloat = 5e-4
@@ -85,6 +91,20 @@ class HyperLLMConfig(BaseConfig):
     """In ``no-meta``: whether the text vectors train along with the experts."""
     tag_edge_weight: PositiveFloat = 1.0
     """Weight of a tag–tag edge in the tag graph, where a tag–item edge weighs 1."""
+    linear_expert: bool = False
+    """Add a linear item–item model in closed form to the final score."""
+    linear_rank: PositiveInt = 1024
+    """Numbers it adds to a user's and an item's vector; as many as items make it exact."""
+    linear_regularisation: PositiveFloat = 200.0
+    """λ of the linear model, larger is smoother."""
+    linear_scaling: NonNegativeFloat = 0.5
+    """Its columns are divided by this power of their length, so that rare items get directions too."""
+    linear_tag_weight: NonNegativeFloat = 5.0
+    """How many clicks a full agreement of tags is worth to the linear model."""
+    linear_text_weight: NonNegativeFloat = 5.0
+    """How many clicks a full agreement of texts is worth to the linear model."""
+    linear_share: PositiveFloat | None = None
+    """Its weight beside the hyperbolic score, both in standard deviations a user; none is chosen by validation."""
 
     @property
     def uses_tags(self) -> bool:
@@ -100,6 +120,10 @@ class HyperLLMConfig(BaseConfig):
     def uses_meta(self) -> bool:
         """Whether phase 1 runs."""
         return self.variant in ("full", "semantic", "only-semantic", "no-contrast")
+
+    def reads_text(self, given: bool) -> bool:
+        """Whether text vectors are read; ``given`` says that phase 1 is done."""
+        return self.uses_semantics and (self.linear_expert or not given or not self.uses_meta)
 
     def contrast_drawn(self, items: int) -> int | None:
         """How many of the catalogue's items a step of Eq. 16 draws; None where it takes them all."""

@@ -25,8 +25,11 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError
 from hyperllm.frameworks.base import Base, Framework
 from hyperllm.frameworks.config import BaseConfig, HyperLLMConfig
+from hyperllm.frameworks.fusion import fuse
 from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
+from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.phase1 import Phase1Vectors
+from hyperllm.frameworks.placement import Placement
 from hyperllm.frameworks.world import World
 from hyperllm.geometry.manifold import Euclidean
 from hyperllm.training.allocator import keep_freed_memory
@@ -38,7 +41,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 class Progress(Protocol):
-    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2``, ``base``, or ``training`` of another framework."""
+    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2``, ``fusion``, ``base``, or ``training`` of a rival."""
 
     def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
         """A step of an epoch is done."""
@@ -54,7 +57,8 @@ class Trained:
     """Final vectors of users and items, what each phase did, and the weights to keep.
 
     With ``geometry`` ``lorentz`` vectors are points of the unit hyperboloid, (u, d+1) and (i, d+1); with ``inner``,
-    (u, d) and (i, d), they rank by inner product. ``phase1`` are the vectors phase 2 started from, None without them.
+    (u, d) and (i, d), they rank by inner product. Behind them stand ``flat`` factors of a linear expert, whose product
+    is added to the score. ``phase1`` are the vectors phase 2 started from, None without them.
     """
 
     users: Matrix
@@ -63,6 +67,7 @@ class Trained:
     weights: dict[str, Tensor] = field(repr=False)
     phase1: Phase1Vectors | None = None
     geometry: Literal["lorentz", "inner"] = "lorentz"
+    flat: int = 0
 
 
 def train_base(
@@ -121,7 +126,7 @@ def train_hyperllm(
     """
     config = config or HyperLLMConfig()
     run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
-    needs_text = config.uses_semantics and (phase1 is None or not config.uses_meta)
+    needs_text = config.reads_text(phase1 is not None)
     world = World.of(
         split, tags=tags if config.uses_tags else None, semantics=semantics if needs_text else None, device=device
     )
@@ -147,6 +152,31 @@ class _Run:
         return _trained(framework, {phase: report})
 
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
+        """Phases 1 and 2, and what the settings add to them."""
+        trained = self._phases(world, config, phase1)
+        place = Placement.of(world)
+        if len(place.rows) and not config.compat:
+            placed = place.points if trained.geometry == "lorentz" else place.between
+            trained = replace(trained, items=placed(trained.items))
+        return self._with_linear(world, config, trained, place) if config.linear_expert else trained
+
+    def _with_linear(self, world: World, config: HyperLLMConfig, trained: Trained, place: Placement) -> Trained:
+        expert = LinearExpert.fit(world, config, rng=Streams(self.seed).numpy("linear"))
+        expert = replace(expert, items=place.between(expert.items))
+        curved = trained.geometry == "lorentz"
+        fused = fuse(world, trained.users, trained.items, expert, curved=curved, share=config.linear_share)
+        if self.progress is not None:
+            for epoch in fused.report.epochs:
+                self.progress.epoch("fusion", epoch, fused.report)
+        return replace(
+            trained,
+            users=fused.users,
+            items=fused.items,
+            reports={**trained.reports, "fusion": fused.report},
+            flat=expert.items.shape[1] if curved else 0,
+        )
+
+    def _phases(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         reports: dict[str, FitReport] = {}
         if phase1 is None and config.uses_meta:
             backbone = self.backbone.reconfigured(time_coordinate=config.compat)

@@ -24,7 +24,10 @@ _NEAREST = 3
 
 @dataclass(frozen=True)
 class HistoryItem:
-    """An item the user chose before; ``score`` is its similarity to the recommended one (`ScoreModel.similarities`)."""
+    """An item the user chose before; ``score`` is its similarity to the recommended one (`ScoreModel.similarities`).
+
+    Of a fused model that is nearness of points; the factors, which rank along, are no part of it.
+    """
 
     item_id: str
     title: str | None

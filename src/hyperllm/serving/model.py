@@ -9,6 +9,10 @@ Shapes: ``U`` users, ``I`` items, ``d`` columns, ``b`` rows asked for, ``k`` pla
 multiplies its points by √c; that scales all distances alike.) score = ⟨u, i⟩_L = −u₀i₀ + u₁i₁ + … = −cosh(distance), so
 one matrix product with the users' time coordinate negated ranks by distance. ``inner``: score = u·i.
 
+A ``lorentz`` model may be fused: its last ``flat`` columns are Euclidean factors f beside the point, so that a row lies
+in a product space H × E and score = ⟨u, i⟩_L + u_f·i_f, still one matrix product. It ranks by both; distances are those
+of the points alone.
+
 Dense scores are computed in float64 and forget their last 12 bits, where only the order of summation shows: equal items
 tie exactly, whatever the batch they are scored in, and ties go by row number.
 """
@@ -54,7 +58,9 @@ _USERS_AT_ONCE = 64  # fewer than this and converting the items costs more than 
 class ScoreModel:
     """``user_vectors`` (U, d) float32 or CSR, ``item_vectors`` (I, d) float32, ``seen`` (U, I) CSR of training pairs.
 
-    ``titles`` has one entry an item, None where unknown; ``tags`` belongs to the same items.
+    ``titles`` has one entry an item, None where unknown; ``tags`` belongs to the same items. ``flat`` counts the
+    trailing columns of both matrices that are Euclidean factors beside points of the hyperboloid; 0 with ``inner``.
+    Raises `ConfigError`, `MisalignedArrays` or `DataError` where the parts do not fit.
     """
 
     users: Vocabulary
@@ -65,13 +71,30 @@ class ScoreModel:
     seen: sparse.csr_matrix
     titles: tuple[str | None, ...]
     tags: TagGraph | None = None
+    flat: int = 0
 
     def __post_init__(self) -> None:
         if self.geometry not in get_args(Geometry):
             raise ConfigError(f"unknown geometry {self.geometry!r}; choose one of {', '.join(get_args(Geometry))}.")
         _check_shapes(self)
+        _check_flat(self)
         for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
-            _check_values(what, vectors, self.geometry)
+            _check_values(what, vectors, self._curved)
+
+    @property
+    def user_points(self) -> Vectors:
+        """The users' points (U, d − flat), without the factors; with ``inner`` all columns."""
+        return self.user_vectors[:, : self._curved] if self.flat else self.user_vectors
+
+    @property
+    def item_points(self) -> Floats:
+        """The items' points (I, d − flat), without the factors; with ``inner`` all columns."""
+        return self.item_vectors[:, : self._curved] if self.flat else self.item_vectors
+
+    @property
+    def _curved(self) -> int:
+        """How many leading columns are the hyperboloid."""
+        return self.item_vectors.shape[1] - self.flat if self.geometry == "lorentz" else 0
 
     @classmethod
     def of_points(
@@ -83,8 +106,12 @@ class ScoreModel:
         geometry: Geometry = "lorentz",
         titles: tuple[str | None, ...] | None = None,
         tags: TagGraph | None = None,
+        flat: int = 0,
     ) -> ScoreModel:
-        """The model of trained vectors, users (U, d) and items (I, d); training pairs count as seen."""
+        """The model of trained vectors, users (U, d) and items (I, d); training pairs count as seen.
+
+        The last ``flat`` columns are Euclidean factors. Raises as the class does.
+        """
         return cls(
             users=split.users,
             items=split.items,
@@ -94,6 +121,7 @@ class ScoreModel:
             seen=split.train.matrix(len(split.users), len(split.items)),
             titles=titles or (None,) * len(split.items),
             tags=tags,
+            flat=flat,
         )
 
     def save(
@@ -114,7 +142,8 @@ class ScoreModel:
         if self.tags is not None:
             more, lists["tags"] = storage.from_tags(self.tags)
             arrays |= more
-        lists["model"] = {"geometry": self.geometry, "sparse_users": not isinstance(self.user_vectors, np.ndarray)}
+        sparse_users = not isinstance(self.user_vectors, np.ndarray)
+        lists["model"] = {"geometry": self.geometry, "sparse_users": sparse_users, "flat": self.flat}
         told = {"users": len(self.users), "items": len(self.items), "dim": self.item_vectors.shape[1]}
         storage.write(folder, arrays, lists, config=config, inputs=inputs, facts={**told, **(facts or {})})
 
@@ -141,6 +170,7 @@ class ScoreModel:
                 seen=stored.csr("seen", size),
                 titles=tuple(stored.list("titles")),
                 tags=stored.tags(items),
+                flat=int(about.get("flat", 0)),
             )
 
     def topk(
@@ -157,48 +187,58 @@ class ScoreModel:
         ranking to these item rows.
         """
         rows = self._checked(user_rows, len(self.users), what="user")
-        return self._ranked(lambda part: self._queries(rows[part]), len(rows), k, mask, rows, candidates)
+        right = ItemSide.of(
+            self.item_vectors,
+            curved=self._curved,
+            sparse_left=not isinstance(self.user_vectors, np.ndarray),
+            chosen=None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item")),
+        )
+        return _ranked(lambda part: self._queries(rows[part]), right, len(rows), k, mask, rows)
 
     def similar(self, item_rows: Rows, k: int) -> TopK:
         """The k nearest other items of each row of ``item_rows`` (b,).
 
-        ``lorentz``: by hyperbolic distance, scores ⟨i, j⟩_L. ``inner``: by the cosine of the item vectors.
+        ``lorentz``: by hyperbolic distance, scores ⟨i, j⟩_L; factors play no part. ``inner``: by the cosine of the item
+        vectors.
         """
         rows = self._checked(item_rows, len(self.items), what="item")
         itself = sparse.csr_matrix(
             (np.ones(len(rows), dtype=np.float32), rows, np.arange(len(rows) + 1)), shape=(len(rows), len(self.items))
         )
         own = np.arange(len(rows), dtype=np.int64)
-        scale = None if self.geometry == "lorentz" else 1.0 / norms(self.item_vectors)
+        points = self.item_points
+        scale = None if self.geometry == "lorentz" else 1.0 / norms(points)
 
         def queries(part: slice) -> Doubles:
-            points = self.item_vectors[rows[part]].astype(np.float64)
-            return flipped(points) if scale is None else points * scale[rows[part], None]
+            left = points[rows[part]].astype(np.float64)
+            return flipped(left) if scale is None else left * scale[rows[part], None]
 
-        return self._ranked(queries, len(rows), k, itself, own, None, scale)
+        right = ItemSide.of(points, curved=self._curved, scale=scale)
+        return _ranked(queries, right, len(rows), k, itself, own)
 
     def shown_scores(self, user_rows: Rows, found: TopK) -> Doubles:
         """What a person is shown for ``found``, the answer of `topk` for these users; −inf where an item is −1.
 
-        ``lorentz``: minus the hyperbolic distance, −arcosh(−⟨u, i⟩_L), in float64. ``inner``: the product.
+        ``lorentz``: minus the hyperbolic distance, −arcosh(−⟨u, i⟩_L), in float64; of a fused model the score itself,
+        since that is what ranks and no distance. ``inner``: the product.
         """
-        if self.geometry == "inner" or not isinstance(self.user_vectors, np.ndarray):
+        if self.geometry == "inner" or self.flat or not isinstance(self.user_vectors, np.ndarray):
             return found.scores.astype(np.float64)
         rows = self._checked(user_rows, len(self.users), what="user")
         return self._pairwise(self.user_vectors[rows], found.items, minus_distance)
 
     def similarities(self, item_rows: Rows, items: Rows) -> Doubles:
-        """Minus the distance (``lorentz``) or the cosine (``inner``) of items (b,) and ``items`` (b, k)."""
+        """Minus the points' distance (``lorentz``) or the cosine (``inner``) of items (b,) and ``items`` (b, k)."""
         rows = self._checked(item_rows, len(self.items), what="item")
         pair = minus_distance if self.geometry == "lorentz" else cosine
-        return self._pairwise(self.item_vectors[rows], items, pair)
+        return self._pairwise(self.item_points[rows], items, pair)
 
     def _pairwise(self, left: npt.NDArray[Any], items: Rows, pair: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
-        out = np.empty(items.shape)
+        points, out = self.item_points, np.empty(items.shape)
         step = max(1, FLOATS_AT_ONCE // max(1, items.shape[1] * left.shape[1]))
         for start in range(0, len(items), step):
             part = slice(start, start + step)
-            right = self.item_vectors[np.maximum(items[part], 0)].astype(np.float64)
+            right = points[np.maximum(items[part], 0)].astype(np.float64)
             out[part] = pair(left[part, None, :].astype(np.float64), right)
         return np.where(items == NOTHING, -np.inf, out)
 
@@ -212,39 +252,37 @@ class ScoreModel:
         """Left factors of the score product for users (b,)."""
         if not isinstance(self.user_vectors, np.ndarray):
             return self.user_vectors[rows]
-        points = self.user_vectors[rows].astype(np.float64)
-        return flipped(points) if self.geometry == "lorentz" else points
+        left = self.user_vectors[rows].astype(np.float64)
+        if self._curved:
+            flipped(left[:, : self._curved])
+        return left
 
-    def _ranked(
-        self,
-        queries: Callable[[slice], Doubles | sparse.csr_matrix],
-        count: int,
-        k: int,
-        mask: sparse.csr_matrix | None,
-        mask_rows: Rows,
-        candidates: Rows | None,
-        scale: Doubles | None = None,
-    ) -> TopK:
-        check_k(k)
-        chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
-        width = len(self.items) if chosen is None else len(chosen)
-        sparse_left = scale is None and not isinstance(self.user_vectors, np.ndarray)
-        lorentz = self.geometry == "lorentz"
-        right = ItemSide.of(self.item_vectors, lorentz=lorentz, sparse_left=sparse_left, chosen=chosen, scale=scale)
-        found: list[TopK] = []
-        step = max(1, min(max(_USERS_AT_ONCE, _SCORES_IN_CACHE // max(1, width)), _SCORES_AT_ONCE // max(1, width)))
-        for start in range(0, count, step):
-            part = slice(start, start + step)
-            scores = right.product(queries(part))
-            if mask is not None:
-                hidden = mask[mask_rows[part]]
-                hide(scores, hidden if chosen is None else hidden[:, chosen])
-            found.append(topk(scores, k))
-        items = np.concatenate([f.items for f in found]) if found else np.empty((0, k), dtype=np.int64)
-        if chosen is not None:
-            items = np.where(items == NOTHING, NOTHING, chosen[items] if width else NOTHING)
-        best = np.concatenate([f.scores for f in found]) if found else np.empty((0, k), dtype=np.float32)
-        return TopK(items, best)
+
+def _ranked(
+    queries: Callable[[slice], Doubles | sparse.csr_matrix],
+    right: ItemSide,
+    count: int,
+    k: int,
+    mask: sparse.csr_matrix | None,
+    mask_rows: Rows,
+) -> TopK:
+    """The k best items of ``right`` for ``count`` left factors, which ``queries`` gives part by part."""
+    check_k(k)
+    width, chosen = len(right), right.chosen
+    found: list[TopK] = []
+    step = max(1, min(max(_USERS_AT_ONCE, _SCORES_IN_CACHE // max(1, width)), _SCORES_AT_ONCE // max(1, width)))
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        scores = right.product(queries(part))
+        if mask is not None:
+            hidden = mask[mask_rows[part]]
+            hide(scores, hidden if chosen is None else hidden[:, chosen])
+        found.append(topk(scores, k))
+    items = np.concatenate([f.items for f in found]) if found else np.empty((0, k), dtype=np.int64)
+    if chosen is not None:
+        items = np.where(items == NOTHING, NOTHING, chosen[items] if width else NOTHING)
+    best = np.concatenate([f.scores for f in found]) if found else np.empty((0, k), dtype=np.float32)
+    return TopK(items, best)
 
 
 def _columns(vectors: Vectors) -> int:
@@ -270,17 +308,26 @@ def _check_shapes(model: ScoreModel) -> None:
         raise MisalignedArrays("the tags belong to other items than the model has; export it again with its own tags.")
 
 
-def _check_values(what: str, vectors: Vectors, geometry: Geometry) -> None:
+def _check_flat(model: ScoreModel) -> None:
+    columns = model.item_vectors.shape[1]
+    if model.flat and (model.geometry == "inner" or not 0 < model.flat < columns):
+        raise ConfigError(
+            f"flat is {model.flat} for vectors of {columns} columns and geometry {model.geometry!r}; expected 0, or "
+            "with 'lorentz' fewer than all columns: factors stand beside a point of the hyperboloid."
+        )
+
+
+def _check_values(what: str, vectors: Vectors, curved: int) -> None:
     values = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors.data)
     if values.dtype != np.float32:
         raise DataError(f"{what} vectors are {values.dtype}; expected float32.")
     if not np.isfinite(values).all():
         raise DataError(f"{what} vectors hold a value that is not finite. Did training diverge?")
-    if geometry == "inner":
+    if not curved:
         return
     if not isinstance(vectors, np.ndarray):
         raise DataError(f"{what} vectors are sparse; points of the hyperboloid are dense.")
-    on = raised(vectors.astype(np.float64))[:, 0]
+    on = raised(vectors[:, :curved].astype(np.float64))[:, 0]
     off = np.abs(on - vectors[:, 0]) > 1e-3 * on
     if off.any():
         row = int(off.argmax())

@@ -23,37 +23,48 @@ FLOATS_AT_ONCE = 2**22
 
 @dataclass(frozen=True, eq=False)
 class ItemSide:
-    """The item side of the product: vectors (I, d), which rows of them, and a factor an item for cosines."""
+    """The item side of the product: vectors (I, d), which rows of them, and a factor an item for cosines.
+
+    The first ``curved`` columns are points of the hyperboloid; 0 where all are Euclidean.
+    """
 
     vectors: Floats
-    lorentz: bool
+    curved: int
     chosen: Rows | None
     scale: Doubles | None
     turned: Floats | None
 
     @classmethod
     def of(
-        cls, vectors: Floats, *, lorentz: bool, sparse_left: bool, chosen: Rows | None, scale: Doubles | None
+        cls,
+        vectors: Floats,
+        *,
+        curved: int,
+        sparse_left: bool = False,
+        chosen: Rows | None = None,
+        scale: Doubles | None = None,
     ) -> ItemSide:
         """Prepare; a sparse left factor wants the right one transposed, row by row."""
         turned = None
         if sparse_left:
             turned = np.ascontiguousarray((vectors if chosen is None else vectors[chosen]).T)
-        return cls(vectors, lorentz, chosen, scale, turned)
+        return cls(vectors, curved, chosen, scale, turned)
+
+    def __len__(self) -> int:
+        return len(self.vectors) if self.chosen is None else len(self.chosen)
 
     def product(self, left: Doubles | sparse.csr_matrix) -> npt.NDArray[Any]:
         """Scores (b, I), converting so many item rows at a time that the copy stays small."""
         if not isinstance(left, np.ndarray):
             return np.asarray(left @ self.turned)
-        count = len(self.vectors) if self.chosen is None else len(self.chosen)
-        scores = np.empty((len(left), count))
+        scores = np.empty((len(left), len(self)))
         step = max(1, FLOATS_AT_ONCE // max(1, self.vectors.shape[1]))
-        for start in range(0, count, step):
+        for start in range(0, len(self), step):
             part = slice(start, start + step)
             which = part if self.chosen is None else self.chosen[part]
             points = self.vectors[which].astype(np.float64)
-            if self.lorentz:
-                raised(points)
+            if self.curved:
+                raised(points[:, : self.curved])
             elif self.scale is not None:
                 points *= self.scale[which][:, None]
             np.matmul(left, points.T, out=scores[:, part])
@@ -77,7 +88,7 @@ def raised(points: Doubles) -> Doubles:
 
 
 def flipped(points: Doubles) -> Doubles:
-    """The left factor of ⟨·,·⟩_L: time coordinate negated."""
+    """The left factor of ⟨·,·⟩_L: time coordinate negated, in place."""
     raised(points)[:, 0] *= -1.0
     return points
 

@@ -29,8 +29,8 @@ _SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score"
 class Recommender:
     """A model behind external ids.
 
-    ``score`` means: minus the hyperbolic distance for a hyperbolic model, the inner product for the others; it compares
-    items for one user, not users with each other.
+    ``score`` means: minus the hyperbolic distance for a hyperbolic model, the Lorentz product plus that of the factors
+    for a fused one, the inner product for the others; it compares items for one user, not users with each other.
     """
 
     model: ScoreModel
@@ -87,7 +87,7 @@ class Recommender:
     def similar(self, items: Sequence[str], k: int = 10) -> SimilarItems:
         """The k nearest other items of each item, in the order of ``items``. Raises `UnknownId`.
 
-        Nearness is minus the hyperbolic distance, or the cosine for a model that is not hyperbolic.
+        Nearness is minus the hyperbolic distance, also for a fused model, or the cosine for one that is not hyperbolic.
         """
         rows = self.items.rows(_ids(items, "items"), what="item")
         found = self.model.similar(rows, k)

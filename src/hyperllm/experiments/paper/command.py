@@ -403,7 +403,7 @@ def _figure5(study: Study, asked: Asked) -> Drawing:
     models = {title(v): study.model(own[0]) for (_, v), own in runs.items()}
     if any(model.geometry != "lorentz" for model in models.values()):
         raise DataError(f"Figure 5 clusters points of hyperbolic space; {title(backbone)} has none")
-    trees = {name: clusters.tree(clusters.log0(model.item_vectors)) for name, model in models.items()}
+    trees = {name: clusters.tree(clusters.log0(model.item_points)) for name, model in models.items()}
     shelves = clusters.category_names(told, 1) if any(told) else None
     found = {name: clusters.numbers(tree, told if any(told) else None) for name, tree in trees.items()}
     rows = [{"model": name, **flat} for name, numbers in found.items() for flat in _flat(numbers)]
