@@ -9,7 +9,8 @@ from hyperllm.backbones import HGCF, LightGCN
 from hyperllm.backbones.base import BackboneConfig
 from hyperllm.geometry import lorentz
 from hyperllm.graph import Triplets
-from hyperllm.losses.softmax import sampled_softmax
+from hyperllm.losses import softmax
+from hyperllm.losses.softmax import distance_softmax, sampled_softmax
 
 RNG = torch.Generator().manual_seed(3)
 
@@ -52,3 +53,28 @@ def test_the_flat_backbone_ranks_by_inner_product() -> None:
     logits = torch.stack([points[[0, 1, 2]].mul(points[[3, 4, 5]]).sum(1), *(points[:3] @ points[[6, 7]].T).T], dim=1)
     wanted = torch.nn.functional.cross_entropy(logits / 0.7, torch.zeros(3, dtype=torch.long), reduction="sum")
     torch.testing.assert_close(found, 0.7 * wanted)
+
+
+@pytest.mark.parametrize("curvature", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("rows", [1, 5, 256])
+def test_the_fused_form_has_the_value_and_the_gradients_of_the_plain_one(
+    curvature: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(softmax, "ROWS", rows)
+    rng = torch.Generator().manual_seed(1)
+    tangent = [torch.randn(n, 3, generator=rng, dtype=torch.float64).requires_grad_() for n in (7, 7, 4)]
+    a, p, n = (lorentz.expmap0(t, curvature) for t in tangent)
+    far = -lorentz.pairwise_sqdist(a, n, curvature)
+    wanted = sampled_softmax(-lorentz.sqdist(a, p, curvature), far, temperature=0.3)
+    found = distance_softmax(a, p, n, temperature=0.3, c=curvature)
+    torch.testing.assert_close(found, wanted)
+    expected = torch.autograd.grad(2 * wanted, tangent, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(2 * found, tangent), expected)
+
+
+def test_a_negative_that_is_the_anchor_gives_finite_gradients() -> None:
+    points = lorentz.expmap0(torch.tensor([[0.0, 0.0], [0.4, 0.1], [0.4, 0.1]])).requires_grad_()
+    value = distance_softmax(points[:2], points[1:], points, temperature=0.5)
+    (gradient,) = torch.autograd.grad(value, points)
+    assert torch.isfinite(value)
+    assert torch.isfinite(gradient).all()

@@ -22,7 +22,7 @@ from hyperllm.geometry.manifold import Euclidean, Lorentz
 from hyperllm.graph import Graph, Triplets
 from hyperllm.losses.contrastive import contrastive
 from hyperllm.losses.ranking import margin_ranking
-from hyperllm.losses.softmax import sampled_softmax
+from hyperllm.losses.softmax import distance_softmax
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,8 @@ class Backbone(nn.Module):
 
     def softmax(self, points: Tensor, triplets: Triplets, *, temperature: float, negatives: int) -> Tensor:
         """`losses.softmax` on minus squared distances, each anchor against the batch's first ``negatives``."""
-        anchor, positive, others = shared_negatives(points, triplets, negatives)
-        c = self.config.curvature
-        near, far = lorentz.sqdist(anchor, positive, c), lorentz.pairwise_sqdist(anchor, others, c)
-        return sampled_softmax(-near, -far, temperature=temperature)
+        chosen = shared_negatives(points, triplets, negatives)
+        return distance_softmax(*chosen, temperature=temperature, c=self.config.curvature)
 
     def contrast(self, a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
         """Eq. 16 between two views (s, d+1) of the same nodes' points, a scalar; see `losses.contrastive`."""

@@ -35,11 +35,19 @@ class Fused:
 
 
 def fuse(
-    world: World, users: Matrix, items: Matrix, expert: LinearExpert, *, curved: bool, share: float | None = None
+    world: World,
+    users: Matrix,
+    items: Matrix,
+    expert: LinearExpert,
+    *,
+    curved: bool,
+    share: float | None = None,
+    spent_s: float = 0.0,
 ) -> Fused:
     """Add the expert to vectors of users and items: points of the unit hyperboloid where ``curved``, else plain ones.
 
-    Without a ``share`` the best of `SHARES` by validation is taken.
+    Without a ``share`` the best of `SHARES` by validation is taken. ``spent_s`` is what the expert took, told with the
+    first of them.
     """
     queries = lorentz.flip(torch.from_numpy(users)).numpy() if curved else users
     clicked = np.unique(world.train[:, 1])
@@ -53,7 +61,8 @@ def fuse(
         rows = torch.from_numpy(np.concatenate([queries, candidate * factors], axis=1)).to(world.device)
         top = ranking.topk(rows, columns, k, seen=seen).cpu().numpy()
         metrics = held_out_metrics(top, world)
-        report.epochs.append(Epoch(number, {"share": candidate}, metrics, time.monotonic() - began))
+        report.epochs.append(Epoch(number, {"share": candidate}, metrics, spent_s + time.monotonic() - began))
+        spent_s = 0.0
     best = report.best
     assert best is not None
     chosen = best.terms["share"]

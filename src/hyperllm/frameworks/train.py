@@ -6,6 +6,7 @@ Knows both frameworks and where checkpoints go. Does not know workspaces, tables
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -161,10 +162,12 @@ class _Run:
         return self._with_linear(world, config, trained, place) if config.linear_expert else trained
 
     def _with_linear(self, world: World, config: HyperLLMConfig, trained: Trained, place: Placement) -> Trained:
+        began = time.monotonic()
         expert = LinearExpert.fit(world, config, rng=Streams(self.seed).numpy("linear"))
         expert = replace(expert, items=place.between(expert.items))
-        curved = trained.geometry == "lorentz"
-        fused = fuse(world, trained.users, trained.items, expert, curved=curved, share=config.linear_share)
+        curved, took = trained.geometry == "lorentz", time.monotonic() - began
+        vectors = trained.users, trained.items
+        fused = fuse(world, *vectors, expert, curved=curved, share=config.linear_share, spent_s=took)
         if self.progress is not None:
             for epoch in fused.report.epochs:
                 self.progress.epoch("fusion", epoch, fused.report)
