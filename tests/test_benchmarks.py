@@ -23,7 +23,9 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
 
 
-@pytest.mark.parametrize("name", ["calls", "claim", "evaluate", "extract", "scaling", "step", "time_to_quality"])
+@pytest.mark.parametrize(
+    "name", ["calls", "claim", "evaluate", "extract", "fused", "scaling", "step", "time_to_quality"]
+)
 def test_it_explains_itself(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit, match="0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -321,6 +322,29 @@ def test_a_finished_run_of_other_settings_is_kept_aside(shop: Path) -> None:
     margins = [artifacts.read(shop / "runs" / name, "run").config["margin"] for name in ("twice.1", "twice")]
     assert margins[1] == 0.5
     assert margins[0] != 0.5
+
+
+@pytest.mark.parametrize(("setting", "done"), [("ranking", True), ("dim", False)])
+def test_a_run_made_before_there_was_a_setting_counts_where_that_is_at_its_default(
+    shop: Path, setting: str, done: bool
+) -> None:
+    run = train(shop, request(framework="base", run="early"))
+    told = json.loads((run.folder / "manifest.json").read_text())
+    del told["config"][setting]
+    artifacts.write_json(run.folder / "manifest.json", told)
+    again = train(shop, request(framework="base", run="early"))
+    assert again.skipped == done
+
+
+def test_a_run_of_an_early_version_is_replaced_by_one_of_the_same_settings(shop: Path) -> None:
+    run = train(shop, request(framework="base", run="early"))
+    told = json.loads((run.folder / "manifest.json").read_text())
+    del told["config"]["ranking"]
+    artifacts.write_json(run.folder / "manifest.json", {**told, "inputs": {"split": "another"}})
+    again = train(shop, request(framework="base", run="early"))
+    assert (again.skipped, again.aside) == (False, None)
+    other = train(shop, request(framework="base", run="early", settings={"ranking": "softmax"}))
+    assert other.aside == "early.1"
 
 
 def test_vectors_and_evaluations_of_another_split_are_not_used(shop: Path) -> None:

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def paper(
-    target: Annotated[str, typer.Argument(help="table1 … table4, beyond (accuracy), figure2 … figure5, or all.")],
+    target: Annotated[
+        str, typer.Argument(help="table1 … table4, beyond (accuracy), best, parts, groups, figure2 … figure5, or all.")
+    ],
     workspace: Annotated[Path | None, typer.Argument(help="A prepared workspace; or give --published.")] = None,
     published: Annotated[Path | None, typer.Option(help="Folder of train/valid/test .tsv to start from.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; WORKSPACE/paper by default.")] = None,
@@ -39,10 +41,11 @@ def paper(
     from hyperllm.cli.models import command_line
     from hyperllm.config import parse_assignments
     from hyperllm.experiments.paper.cells import Options, Study
-    from hyperllm.experiments.paper.command import PLAINS, TARGETS, Asked, complete, opened
+    from hyperllm.experiments.paper.command import TARGETS, complete, opened
     from hyperllm.experiments.paper.command import paper as work
     from hyperllm.experiments.paper.facts import BACKBONES as FIVE
     from hyperllm.experiments.paper.facts import FRAMEWORKS as ROWS
+    from hyperllm.experiments.paper.measuring import PLAINS, Asked
     from hyperllm.experiments.workspace import Workspace
     from hyperllm.frameworks import FRAMEWORKS
 

@@ -95,6 +95,38 @@ BEST: Mapping[str, Any] = {
 }
 """What ranks best: a sampled softmax over hyperbolic distances, and a linear expert in the score."""
 
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the best model is worth: ``settings`` put over preset ``best``, in this variant."""
+
+    title: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = "full"
+
+
+_OWN_LOSS: dict[str, Any] = {
+    "ranking": "own",
+    "optimizer": "sgd",
+    "parametrisation": "manifold",
+    "learning_rate": 4e-3,
+    "weight_decay": 5e-4,
+}
+
+PARTS: Mapping[str, Part] = {
+    "best": Part("Best"),
+    "best-no-linear": Part("w/o linear expert", {"linear_expert": False}),
+    "best-no-tags-in-linear": Part("w/o tags in the linear expert", {"linear_tag_weight": 0.0}),
+    "best-no-text-in-linear": Part("w/o texts in the linear expert", {"linear_text_weight": 0.0}),
+    "best-unscaled": Part("w/o scaled columns in the linear expert", {"linear_scaling": 0.0}),
+    "best-own-loss": Part("Backbone's own loss and rule in phase 2", _OWN_LOSS),
+    "best-no-contrast": Part("w/o contrast", variant="no-contrast"),
+    "best-semantic": Part("Semantic: w/o tags", variant="semantic"),
+    "best-structural": Part("Structural: w/o texts", variant="structural"),
+    "best-only-semantic": Part("Phase 1 alone, with the linear expert", variant="only-semantic"),
+}
+"""The best model and what is left without a part of it; ``best-own-loss`` trains phase 2 as preset ``default`` HGCF."""
+
 PRESETS: dict[str, Preset] = {
     "default": Preset(settings=RIVALS, by_backbone=TUNED),
     "best": Preset(settings={"hyperllm": BEST}),

@@ -30,6 +30,7 @@ def fit(
     columns: Mapping[str, str | Sequence[str]] | None = None,
     min_rating: float | None = None,
     core: int = 5,
+    preset: str = "best",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     workspace: Path | None = None,
@@ -38,8 +39,9 @@ def fit(
     """Train HyperLLM on ``clicks`` and ``items`` (polars or pandas frames, or file paths).
 
     ``columns`` names columns that are not found by themselves: ``user_column``, ``item_column``, ``rating_column``,
-    ``time_column``, ``id_column``, ``title_column``, ``text_columns``, ``category_column``. ``settings`` are those of
-    ``hyperllm train --set``. Raises `DataError` and `ConfigError` in one clear sentence.
+    ``time_column``, ``id_column``, ``title_column``, ``text_columns``, ``category_column``. ``preset`` names
+    settings, by default those that rank best; ``settings`` over them are those of ``hyperllm train --set``. Raises
+    `DataError` and `ConfigError` in one clear sentence.
     """
     if llm.startswith("openai:") and workspace is None:
         raise ConfigError("what a language model answers is paid for and must be kept: name a folder with workspace=…")
@@ -50,6 +52,6 @@ def fit(
         prepare(place, raw, config=PrepareConfig(min_rating=min_rating, core=core, seed=seed))
         extract(place, ExtractConfig(llm=llm))
         embed(place, encoder=encoder)
-        run = train(place, TrainRequest(settings=dict(settings or {}), seed=seed), progress=progress)
+        run = train(place, TrainRequest(preset=preset, settings=dict(settings or {}), seed=seed), progress=progress)
         model = Recommender.load(run.folder / "model")
         return model if workspace is not None else model.in_memory()

@@ -90,7 +90,7 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
     place = Workspace.opened(workspace)
     plan = _baseline_plan(request) if request.baseline else _plan(place, request)
     folder = workspace / "runs" / plan.name
-    if artifacts.is_current(folder, RUN, config=plan.config, inputs=plan.inputs(place)):
+    if artifacts.is_current(folder, RUN, config=_as_recorded(folder, plan), inputs=plan.inputs(place)):
         facts = artifacts.read(folder, RUN).facts
         return TrainedRun(plan.name, folder, facts, skipped=True)
     if not request.resume:
@@ -101,7 +101,7 @@ def train(workspace: Path, request: TrainRequest, *, progress: Progress | None =
     ) as work:
         _sweep(work)
         facts.update(plan.execute(place, work, progress))
-        aside = keep_aside(folder, plan.config)
+        aside = keep_aside(folder, _as_recorded(folder, plan))
     return TrainedRun(plan.name, folder, facts, skipped=False, aside=aside)
 
 
@@ -109,7 +109,17 @@ def planned(workspace: Path, request: TrainRequest) -> Planned:
     """What a request comes to, without training it."""
     place = Workspace.opened(workspace)
     plan = _baseline_plan(request) if request.baseline else _plan(place, request)
-    return Planned(plan.name, plan.config, plan.inputs(place))
+    return Planned(plan.name, _as_recorded(workspace / "runs" / plan.name, plan), plan.inputs(place))
+
+
+def _as_recorded(folder: Path, plan: _BaselinePlan | _Plan) -> dict[str, Any]:
+    """A plan's settings, without those at their default that the run in ``folder`` was made too early to know of.
+
+    A new setting's default is what was done before there was one.
+    """
+    there = artifacts.peek(folder)
+    known = plan.config if there is None else there.config
+    return {name: value for name, value in plan.config.items() if name in known or plan.defaults.get(name) != value}
 
 
 def keep_aside(folder: Path, config: Mapping[str, Any]) -> str | None:
@@ -146,6 +156,10 @@ class _BaselinePlan:
     @property
     def config(self) -> dict[str, Any]:
         return {"baseline": self.baseline.name, **document(self.baseline.configure(self.settings))}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return document(self.baseline.configure({}))
 
     def inputs(self, place: Workspace) -> dict[str, str]:
         found = {kind: place.fingerprint(kind, name) for kind, name in self._sets(place).items() if name is not None}
@@ -219,6 +233,10 @@ class _Plan:
             "seed": self.seed,
             **document(self.backbone.config, self.framework_config, self.fit_config),
         }
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return document(type(self.backbone.config)(), type(self.framework_config)(), type(self.fit_config)())
 
     def inputs(self, place: Workspace) -> dict[str, str]:
         found = {"split": place.fingerprint("split")}

@@ -42,7 +42,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 class Progress(Protocol):
-    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2``, ``fusion``, ``base``, or ``training`` of a rival."""
+    """Hears of the work: ``phase`` is ``phase 1``, ``phase 2``, ``phase 3``, ``base``, or ``training`` of a rival."""
 
     def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
         """A step of an epoch is done."""
@@ -170,12 +170,12 @@ class _Run:
         fused = fuse(world, *vectors, expert, curved=curved, share=config.linear_share, spent_s=took)
         if self.progress is not None:
             for epoch in fused.report.epochs:
-                self.progress.epoch("fusion", epoch, fused.report)
+                self.progress.epoch("phase 3", epoch, fused.report)
         return replace(
             trained,
             users=fused.users,
             items=fused.items,
-            reports={**trained.reports, "fusion": fused.report},
+            reports={**trained.reports, "phase 3": fused.report},
             flat=expert.items.shape[1] if curved else 0,
         )
 

@@ -18,7 +18,8 @@ from hyperllm.errors import ConfigError, DataError, TrainingDiverged
 from hyperllm.evaluation.compare import compare
 from hyperllm.experiments.paper import cells, command
 from hyperllm.experiments.paper.cells import Options, Study, each
-from hyperllm.experiments.paper.command import Asked, complete, opened, paper
+from hyperllm.experiments.paper.command import complete, opened, paper
+from hyperllm.experiments.paper.measuring import Asked
 from hyperllm.experiments.paper.plain import tuned_settings
 from hyperllm.experiments.paper.tables import PLAIN
 from hyperllm.experiments.workspace import RUN, Workspace
@@ -147,7 +148,7 @@ def test_a_cell_that_diverges_is_reported_and_the_others_go_on(shop: Path, monke
 def test_without_meta_is_the_better_of_two_by_validation(shop: Path) -> None:
     asked = study(shop)
     (chosen,) = asked.runs(("hgcf", "no-meta"))
-    both = {name: asked.valid(name) for name in ("hgcf-no-meta-0", "hgcf-no-meta-trained-0")}
+    both = {name: sum(asked.valid(name).values()) for name in ("hgcf-no-meta-0", "hgcf-no-meta-trained-0")}
     assert chosen == max(both, key=lambda name: both[name])
     settings = {name: artifacts.read(shop / "runs" / name, RUN).config["semantics_trainable"] for name in both}
     assert settings == {"hgcf-no-meta-0": False, "hgcf-no-meta-trained-0": True}
@@ -167,9 +168,14 @@ def test_all_of_it_is_one_page(shop: Path, tmp_path: Path) -> None:
     paper("all", study(shop), replace(FEW, backbones=("hgcf",)), tmp_path)
     told = (tmp_path / "results.md").read_text(encoding="utf-8")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    headings = {
+        "beyond": "Beyond accuracy",
+        "best": "The best model beside every plain one",
+        "parts": "What each part of the best model adds",
+        "groups": "The best model by how much users clicked",
+    }
     for name in command.TARGETS:
-        heading = "Beyond accuracy" if name == "beyond" else f"{name[:-1].capitalize()} {name[-1]}."
-        assert f"## {heading}" in told
+        assert f"## {headings.get(name, f'{name[:-1].capitalize()} {name[-1]}.')}" in told
         assert f'id="{name}"' in page
     assert "HyperLLM adds" in told
 

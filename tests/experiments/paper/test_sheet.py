@@ -70,6 +70,15 @@ def test_best_improvement_is_of_the_best_variant_which_need_not_be_hyperllm() ->
     assert last.cells == {"recall": Number(pytest.approx(0.5))}
 
 
+def test_gains_over_another_row_than_the_base_are_no_improvement() -> None:
+    measured = {("a", "base"): {"recall": Measured(0.3)}, ("a", "best"): {"recall": Measured(0.4)}}
+    found = assemble("t", "T", (RECALL,), list(measured), measured=measured, published={}, reference="best", own="best")
+    assert [row.name for row in found.rows] == ["base", "best"]
+    assert cell(found, "a", "base").gain == pytest.approx(-0.25)
+    assert cell(found, "a", "best").gain is None
+    assert found.own == "best"
+
+
 def test_a_group_without_gains_has_no_improvement() -> None:
     found = sheet({("plain", "ease"): {"recall": 0.2}, ("plain", "als"): {"recall": 0.3}})
     assert [row.name for row in found.rows] == ["ease", "als"]

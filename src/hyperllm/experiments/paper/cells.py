@@ -22,7 +22,7 @@ from hyperllm.errors import ConfigError, DataError, TrainingDiverged, choose
 from hyperllm.experiments.measure import per_user
 from hyperllm.experiments.paper.plain import tuned_settings
 from hyperllm.experiments.paper.tables import PLAIN
-from hyperllm.experiments.presets import PRESETS
+from hyperllm.experiments.presets import PARTS, PRESETS
 from hyperllm.experiments.train import TrainRequest, chosen_device, planned, train
 from hyperllm.experiments.workspace import RUN, Workspace
 from hyperllm.frameworks import FRAMEWORKS
@@ -35,8 +35,12 @@ from hyperllm.training.report import SELECTION
 Key = tuple[str, str]
 """(backbone, variant), or (`PLAIN`, baseline)"""
 
+BEST = "best"
 ONLY_TEXT = "only-semantic"
+_BEST_TEXT = f"{BEST}-{ONLY_TEXT}"
+_LENDERS = (ONLY_TEXT, _BEST_TEXT)
 _TRAINED_TEXTS = "no-meta-trained"
+_FUSION = "phase 3"
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Study:
                 diverged = error
         if diverged is not None and not any(found):
             raise diverged
-        return max(found, key=lambda runs: sum(map(self.valid, runs)) / max(1, len(runs)))
+        return max(found, key=lambda runs: sum(sum(self.valid(run).values()) for run in runs) / max(1, len(runs)))
 
     def table(self, run: str) -> pl.DataFrame:
         """Test metrics of a run, user by user; measured once, and read once."""
@@ -123,19 +127,33 @@ class Study:
     def phases(self, run: str) -> dict[str, dict[str, Any]]:
         """What each phase of a run did, the phase 1 that it started from first."""
         manifest = artifacts.read(self.place.run(run), RUN)
-        backbone, seed = manifest.config.get("backbone"), manifest.config.get("seed")
-        lent = f"{backbone}-{ONLY_TEXT}-{seed}"
-        before = self.phases(lent) if "phase1" in manifest.inputs and lent in self.place.sets("runs") else {}
-        return {**before, **manifest.facts.get("phases", {})}
+        return {**self._lent(manifest), **manifest.facts.get("phases", {})}
+
+    def _lent(self, manifest: artifacts.Manifest) -> dict[str, dict[str, Any]]:
+        """The phase 1 that a run borrowed, where the run that lent it is there."""
+        backbone, seed, there = manifest.config.get("backbone"), manifest.config.get("seed"), self.place.sets("runs")
+        for name in (f"{backbone}-{variant}-{seed}" for variant in _LENDERS if "phase1" in manifest.inputs):
+            lender = artifacts.read(self.place.run(name), RUN) if name in there else None
+            if lender is not None and lender.files.get("phase1.npz") == manifest.inputs["phase1"]:
+                return {"phase 1": lender.facts["phases"]["phase 1"]}
+        return {}
 
     def history(self, run: str) -> pl.DataFrame:
-        """The last phase of a run, epoch by epoch."""
-        phase = list(artifacts.read(self.place.run(run), RUN).facts["phases"])[-1]
+        """The last phase of a run that trained, epoch by epoch."""
+        phase = [name for name in self.phases(run) if name != _FUSION][-1]
         return pl.read_parquet(self.place.run(run) / f"history-{phase.replace(' ', '')}.parquet")
 
-    def valid(self, run: str) -> float:
-        """R@10 + R@20 + N@10 + N@20 on validation."""
-        return sum(list(self.phases(run).values())[-1]["valid"][name] for name in SELECTION)
+    def valid(self, run: str) -> dict[str, float]:
+        """R@10, R@20, N@10 and N@20 on validation, of what the run ended with."""
+        last = list(self.phases(run).values())[-1]["valid"]
+        return {name: last[name] for name in SELECTION}
+
+    def seconds(self, run: str) -> float:
+        """Time until the best epoch of each phase, since what follows tells of patience only; every share is tried."""
+        return sum(
+            phase["elapsed_s"] * (1 if name == _FUSION else phase["best_epoch"] / phase["epochs"])
+            for name, phase in self.phases(run).items()
+        )
 
     def _seeds(self, key: Key) -> list[str]:
         found = [run for seed in range(self.options.seeds) for run in self._run(self._request(key, seed))]
@@ -147,8 +165,8 @@ class Study:
         if not self._finished(request):
             if not self.options.train:
                 return []
-            if request.phase1 is not None:
-                self._run(self._request((str(request.backbone), ONLY_TEXT), request.seed))
+            if (before := self._before(request)) is not None:
+                self._run(before)
             done = train(self.workspace, request, progress=self.progress)
             if done.aside is not None:
                 self.say(f"the earlier run {done.name!r} had other settings and is kept as {done.aside!r}")
@@ -160,35 +178,45 @@ class Study:
 
         A run that was more patient than asked counts.
         """
-        if request.phase1 is not None:
-            before = self._request((str(request.backbone), ONLY_TEXT), request.seed)
-            if not self._finished(before):
-                return False
+        if (before := self._before(request)) is not None and not self._finished(before):
+            return False
         plan = planned(self.workspace, request)
         folder, config = self.workspace / "runs" / plan.name, dict(plan.config)
         if (there := artifacts.peek(folder)) is not None and "patience" in config:
             config["patience"] = max(config["patience"], there.config.get("patience", 0))
         return artifacts.is_current(folder, RUN, config=config, inputs=plan.inputs)
 
+    def _before(self, request: TrainRequest) -> TrainRequest | None:
+        """How the phase 1 is trained that a request borrows; None where it borrows none."""
+        if request.phase1 is None:
+            return None
+        lender = str(request.phase1).removeprefix(f"run:{request.backbone}-").removesuffix(f"-{request.seed}")
+        return self._request((str(request.backbone), lender), request.seed)
+
     def _request(self, key: Key, seed: int) -> TrainRequest:
-        """How a cell is trained; what starts from phase 1 borrows that of the cell `ONLY_TEXT`."""
+        """How a cell is trained; what starts from phase 1 borrows that of the cell of `_LENDERS` of its preset."""
         (backbone, variant), o = key, self.options
         framework = variant if variant in FRAMEWORKS else "hyperllm"
         known = _known(backbone, framework)
         settings = {name: value for name, value in o.settings.items() if name in known}
         common: dict[str, Any] = {"preset": o.preset, "device": o.device, "seed": seed, "settings": settings}
-        common |= {"backbone": backbone, "run": f"{backbone}-{variant}-{seed}"}
-        common["framework"] = framework
+        common |= {"backbone": backbone, "run": f"{backbone}-{variant}-{seed}", "framework": framework}
         if framework != "hyperllm":
             return TrainRequest(semantics=o.semantics if FRAMEWORKS[framework].uses_text else None, **common)
+        lender = ONLY_TEXT
+        if variant.partition("-")[0] == BEST:
+            part = choose(variant, PARTS, what="part of the best model")
+            common |= {"preset": BEST, "settings": {**part.settings, **settings}}
+            variant, lender = part.variant, _BEST_TEXT
         if variant == _TRAINED_TEXTS:
             variant, settings["semantics_trainable"] = "no-meta", True
         variant = "full" if variant == "hyperllm" else variant
         config = HyperLLMConfig(variant=variant)  # type: ignore[arg-type]  # checked by its class
         common |= {"variant": variant, "tags": o.tags if config.uses_tags else None}
+        common["semantics"] = o.semantics if config.uses_semantics else None
         if config.uses_meta and variant != ONLY_TEXT:
-            return TrainRequest(phase1=Path(f"run:{backbone}-{ONLY_TEXT}-{seed}"), **common)
-        return TrainRequest(semantics=o.semantics if config.uses_semantics else None, **common)
+            common["phase1"] = Path(f"run:{backbone}-{lender}-{seed}")
+        return TrainRequest(**common)
 
     def _baseline(self, name: str) -> TrainRequest | None:
         """A baseline with the settings that won on validation; they are searched once."""

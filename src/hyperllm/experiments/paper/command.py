@@ -6,8 +6,7 @@ Knows which cells each needs, and which files it becomes. Does not train, draw o
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,12 @@ from hyperllm.data.sets import is_stale
 from hyperllm.data.sources.published import read_published
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.beyond import beyond_accuracy
-from hyperllm.evaluation.compare import Cell as Significance
-from hyperllm.evaluation.compare import compare
 from hyperllm.evaluation.evaluate import rank_all
 from hyperllm.evaluation.groups import grouped
 from hyperllm.experiments.paper import clusters, facts, findings, pictures, render, webpage
+from hyperllm.experiments.paper.best import best_sheet, groups_sheet, parts_sheet
 from hyperllm.experiments.paper.cells import ONLY_TEXT, Key, Study, each
+from hyperllm.experiments.paper.measuring import Asked, against_the_best, made_of, mean, numbers, significance
 from hyperllm.experiments.paper.sheet import BASE, OWN, Column, Measured, Sheet, assemble
 from hyperllm.experiments.paper.tables import (
     FRAMEWORKS,
@@ -46,12 +45,10 @@ from hyperllm.training.report import SELECTION
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLAINS = ("popularity", "itemknn", "rp3beta", "ease", "ease-tags", "als", "lightgcn")
 ABLATION = (BASE, OWN, "no-contrast", "semantic", "structural", ONLY_TEXT, "no-meta")
 CONVERGENCE = ("hgcf", "hgch")
 CLUSTERED = "hrcf"
 GROUPS = 5
-LEADING = "recall@20"
 DEPTH = 20
 BEYOND = (
     Column("coverage@20", "Coverage", ".3f", "neither"),
@@ -59,7 +56,6 @@ BEYOND = (
     Column("popularity_lift@20", "Popularity lift", "+.2f", "neither"),
     Column("diversity@20", "Diversity", ".3f", "neither"),
 )
-TUNED_PRESET = "default"
 Count = Callable[..., None]
 
 
@@ -72,15 +68,6 @@ class Drawing:
     figure: Figure = field(repr=False)
     caption: str
     numbers: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which part of the grid is wanted."""
-
-    backbones: Sequence[str] = facts.BACKBONES
-    frameworks: Sequence[str] = facts.FRAMEWORKS
-    plain: Sequence[str] = PLAINS
 
 
 def opened(
@@ -168,85 +155,20 @@ def _measured_table(study: Study, asked: Asked, names: Sequence[str], sheet: Cal
     runs, missing = each(study, [*((b, name) for b in asked.backbones for name in names), *plain])
     return sheet(
         dataset(study.workspace),
-        {key: _numbers(study, found) for key, found in runs.items()},
-        significance=_significance(study, runs, asked.backbones),
+        {key: numbers(study, found) for key, found in runs.items()},
+        significance=significance(study, runs, asked.backbones),
         missing=missing,
         backbones=asked.backbones,
-        notes=[*_made_of(study), *_against_the_best(study, runs, asked.backbones)],
+        notes=[*made_of(study), *_of_another_split(study), *against_the_best(study, runs, asked.backbones)],
     )
 
 
-def _made_of(study: Study) -> list[str]:
-    """What the numbers rest on: tags, vectors, settings, the split."""
-    place, options = study.place, study.options
-    tags, vectors = (place.chosen(*each) for each in (("tags", options.tags), ("semantics", options.semantics)))
-    told = [f"Tags: {tags or 'none'}; text vectors: {vectors or 'none'}; settings: preset {options.preset}."]
-    if options.preset == TUNED_PRESET:
-        told.append(
-            "These settings were searched on validation of Beauty: bases and HyperLLM on each backbone, rivals on HGCF."
-        )
-    if dataset(study.workspace) and _source(study.workspace) != "published":
-        told.append("The split is our own, so the paper's numbers beside ours are of another one.")
-    return told
-
-
-def _source(workspace: Path) -> str:
-    """How the data were read: ``published`` with its split, or otherwise."""
-    made = artifacts.peek(workspace / "split")
-    return "" if made is None else str(made.config.get("source", ""))
-
-
-def _against_the_best(study: Study, runs: Mapping[Key, Sequence[str]], backbones: Iterable[str]) -> Iterable[str]:
-    """HyperLLM with the best rival on its backbone and with the best plain row, user by user."""
-    means = {key: statistics.mean(_mean(study.table(run), LEADING) for run in own) for key, own in runs.items()}
-    plain = max((key for key in runs if key[0] == PLAIN), key=lambda key: means[key], default=None)
-    for b in backbones:
-        rivals = [key for key in runs if key[0] == b and key[1] in FRAMEWORKS and key[1] not in (BASE, OWN)]
-        best = max(rivals, key=lambda key: means[key], default=None)
-        for other in (best, plain):
-            if (b, OWN) in runs and other is not None:
-                yield f"{title(b)} with HyperLLM minus {_paired(study, runs, (b, OWN), other)}."
-
-
-def _paired(study: Study, runs: Mapping[Key, Sequence[str]], own: Key, other: Key) -> str:
-    tables = {name: [study.table(run) for run in runs[key]] for name, key in (("own", own), ("other", other))}
-    cell = compare(tables, metrics=[LEADING], reference="other").cell("own", LEADING)
-    assert cell.difference is not None
-    return (
-        f"{title(other[1])}, Recall@20: {cell.difference:+.4f}, 95 % interval "
-        f"{cell.low:+.4f} to {cell.high:+.4f}, p = {cell.p_value:.2g}"
-    )
-
-
-def _numbers(study: Study, runs: Sequence[str]) -> dict[str, Measured]:
-    """Test metrics over seeds, and seconds of training with those of the phase 1 that was borrowed."""
-    tables = [study.table(run) for run in runs]
-    found = {name: Measured.of([_mean(table, name) for table in tables]) for name in SELECTION}
-    seconds = [sum(map(_seconds, study.phases(run).values())) for run in runs]
-    return {**found, **({"seconds": Measured.of(seconds)} if all(seconds) else {})}
-
-
-def _seconds(phase: Mapping[str, Any]) -> float:
-    """Time until a phase's best epoch, since what follows tells of patience only."""
-    return phase["elapsed_s"] * phase["best_epoch"] / phase["epochs"]
-
-
-def _mean(table: pl.DataFrame, name: str) -> float:
-    return float(table[name].mean())  # type: ignore[arg-type]  # a column of numbers
-
-
-def _significance(
-    study: Study, runs: Mapping[Key, Sequence[str]], backbones: Iterable[str]
-) -> dict[Key, dict[str, Significance]]:
-    """Comparisons with the base of the same backbone, user by user."""
-    found: dict[Key, dict[str, Significance]] = {}
-    for backbone in backbones:
-        tables = {v: [study.table(run) for run in own] for (b, v), own in runs.items() if b == backbone}
-        if BASE in tables and len(tables) > 1:
-            for cell in compare(tables, metrics=SELECTION, reference=BASE).cells:
-                if cell.run != BASE:
-                    found.setdefault((backbone, cell.run), {})[cell.metric] = cell
-    return found
+def _of_another_split(study: Study) -> list[str]:
+    """Said where published numbers stand beside ours, but the data were split anew."""
+    made = artifacts.peek(study.workspace / "split")
+    if not dataset(study.workspace) or (made is not None and made.config.get("source") == "published"):
+        return []
+    return ["The split is our own, so the paper's numbers beside ours are of another one."]
 
 
 def _beyond(study: Study, asked: Asked) -> Sheet:
@@ -286,7 +208,7 @@ def _figure2(study: Study, asked: Asked) -> Drawing:
         for b in asked.backbones
     }
     rows = [
-        {"backbone": b, "variant": v, "run": run, **{name: _mean(study.table(run), name) for name in SELECTION}}
+        {"backbone": b, "variant": v, "run": run, **{name: mean(study.table(run), name) for name in SELECTION}}
         for (b, v), own in runs.items()
         for run in own
     ]
@@ -301,7 +223,7 @@ def _figure2(study: Study, asked: Asked) -> Drawing:
 
 
 def _bar(study: Study, runs: Sequence[str], missing: str, published: Mapping[str, float]) -> pictures.Cell:
-    seeds = [{name: _mean(study.table(run), name) for name in pictures.METRICS} for run in runs]
+    seeds = [{name: mean(study.table(run), name) for name in pictures.METRICS} for run in runs]
     told = {name: published[name] for name in pictures.METRICS if name in published}
     return pictures.Cell(seeds, "" if seeds else missing.partition(" ")[0] or "not run", told)
 
@@ -429,6 +351,9 @@ TARGETS: dict[str, Callable[[Study, Asked], Made]] = {
     "table3": _table3,
     "table4": _table4,
     "beyond": _beyond,
+    "best": best_sheet,
+    "parts": parts_sheet,
+    "groups": groups_sheet,
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure4,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from io import StringIO
 
 from hyperllm.evaluation.tables import SIGNIFICANT, escape
-from hyperllm.experiments.paper.sheet import GAIN, Mark, Number, Row, Sheet
+from hyperllm.experiments.paper.sheet import BASE, GAIN, Mark, Number, Row, Sheet
 from hyperllm.experiments.paper.titles import title
 
 PAPER = "paper"
@@ -65,14 +65,13 @@ def named(row: Row) -> str:
 def legend(sheet: Sheet) -> str:
     """What the signs of a sheet mean, as far as it has any; then its notes."""
     found = [cell for row in sheet.rows if not row.derived for cell in shown(sheet, row)]
-    star = (
-        f"{STAR} differs from the group's base (paired test over users, p < {SIGNIFICANT:g} after Holm's correction)."
-    )
+    reference = "the group's base" if sheet.reference == BASE else title(sheet.reference)
+    star = f"{STAR} differs from {reference} (paired test over users, p < {SIGNIFICANT:g} after Holm's correction)."
     signs = {
         "Bold: the best of its group; underlined: the second.": any(cell.mark for cell in found),
         f"{FIRST} the best of all rows.": any(cell.mark == "best of all" for cell in found),
         "± standard deviation over seeds; without it one seed.": any(cell.std for cell in found),
-        "In brackets: change against the group's base.": any(cell.gain for cell in found),
+        f"In brackets: change against {reference}.": any(cell.gain for cell in found),
         star: any(cell.is_significant for cell in found),
     }
     return " ".join([*(sentence for sentence, is_used in signs.items() if is_used), *sheet.notes])

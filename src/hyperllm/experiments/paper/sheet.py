@@ -54,8 +54,8 @@ class Measured:
 class Number:
     """A cell: what was measured here, over ``seeds`` seeds, and what is published; either may be None.
 
-    ``gain`` is value / base − 1 and ``published_gain`` the same of the published two. ``low`` and ``high`` bound the
-    difference to the base in 95 % of resamples, ``p_value`` is corrected by Holm (`hyperllm.evaluation.compare`).
+    ``gain`` is value / reference − 1 and ``published_gain`` the same of the published two. ``low`` and ``high`` bound
+    the difference to the base in 95 % of resamples, ``p_value`` is corrected by Holm (`hyperllm.evaluation.compare`).
     """
 
     value: float | None = None
@@ -102,7 +102,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table. ``heads`` stand over group and name; ``own`` names the rows to stand out; ``notes`` are sentences."""
+    """A table. ``heads`` stand over group and name; ``own`` names the rows to stand out; ``notes`` are sentences.
+
+    Gains and tests are against the row ``reference`` of each group.
+    """
 
     name: str
     title: str
@@ -111,6 +114,7 @@ class Sheet:
     heads: tuple[str, str] = ("Backbone", "Variant")
     notes: tuple[str, ...] = ()
     own: str = ""
+    reference: str = BASE
     summary: Sheet | None = None
 
     def numbers(self, column: str) -> list[Number]:
@@ -138,24 +142,27 @@ def assemble(
     significance: Mapping[Key, Mapping[str, Cell]] | None = None,
     missing: Mapping[Key, str] | None = None,
     notes: Sequence[str] = (),
+    reference: str = BASE,
+    own: str = OWN,
 ) -> Sheet:
     """The rows ``keys`` = (group, name), in this order, which keeps groups together; other keys play no part.
 
     ``significance`` holds cells of comparisons with the group's base, by column. ``missing`` says why a row has nothing
-    measured, such as "diverged in epoch 3"; without a word it was not trained yet. A group with gains ends with the
-    row "Best Imprv.": the best of the others over the base.
+    measured, such as "diverged in epoch 3"; without a word it was not trained yet. Gains are over the group's row
+    ``reference``; where that is the base, a group with gains ends with the row "Best Imprv.": the best of the others
+    over it. ``own`` names the rows to stand out.
     """
     told = significance or {}
     cells = {key: _numbers(columns, measured.get(key, {}), published.get(key, {}), told.get(key, {})) for key in keys}
     for column in columns:
-        _add_gains(column, cells)
+        _add_gains(column, cells, reference)
         _add_marks(column, cells)
     rows: list[Row] = []
     for group, members in groupby(keys, key=lambda key: key[0]):
         found = [Row(*key, cells[key], missing=_reason(key, measured, missing)) for key in members]
-        best = _improvement(columns, found)
+        best = _improvement(columns, found) if reference == BASE else {}
         rows += [*found, Row(group, IMPROVEMENT, best, form=GAIN, derived=True)] if best else found
-    return Sheet(name, heading, tuple(columns), tuple(rows), notes=tuple(notes), own=OWN)
+    return Sheet(name, heading, tuple(columns), tuple(rows), notes=tuple(notes), own=own, reference=reference)
 
 
 def _reason(key: Key, measured: Mapping[Key, object], missing: Mapping[Key, str] | None) -> str:
@@ -181,12 +188,12 @@ def _numbers(
     return found
 
 
-def _add_gains(column: Column, cells: Mapping[Key, dict[str, Number]]) -> None:
+def _add_gains(column: Column, cells: Mapping[Key, dict[str, Number]], reference: str) -> None:
     if column.better != "higher":
         return
     for (group, name), row in cells.items():
-        base = cells.get((group, BASE), {}).get(column.name)
-        if name != BASE and base is not None and (number := row.get(column.name)) is not None:
+        base = cells.get((group, reference), {}).get(column.name)
+        if name != reference and base is not None and (number := row.get(column.name)) is not None:
             gain, theirs = _gain(number.value, base.value), _gain(number.published, base.published)
             row[column.name] = replace(number, gain=gain, published_gain=theirs)
 

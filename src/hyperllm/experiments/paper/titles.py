@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hyperllm.experiments.presets import PARTS
+
 TITLES: Mapping[str, str] = {
     "hgcf": "HGCF",
     "hrcf": "HRCF",
@@ -21,6 +23,8 @@ TITLES: Mapping[str, str] = {
     "structural": "Structural",
     "semantic": "Semantic",
     "hyperllm": "HyperLLM",
+    "linear": "The linear expert alone",
+    **{name: part.title for name, part in PARTS.items()},
     "no-meta": "w/o Meta",
     "kar": "KAR",
     "kar-tuned": "KAR, tuned",
