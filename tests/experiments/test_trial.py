@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from hyperllm import artifacts
 from hyperllm.data.prepare import prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.errors import ConfigError, TrainingDiverged
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.trial import Trial, Work, ranked
+from hyperllm.extraction.extract import extract
+from hyperllm.training.report import SELECTION
 
 REQUEST = TrainRequest(
     framework="base",
@@ -119,3 +122,17 @@ def test_the_winner_gets_the_name_and_the_rest_goes(shop: Path) -> None:
     winner.settle(shop)
     winner.settle(shop)
     assert sorted(path.name for path in (shop / "runs").iterdir()) == ["base", "base.1"]
+
+
+def test_what_counts_is_what_the_linear_expert_made_of_it(shop: Path) -> None:
+    extract(shop)
+    settings = {**REQUEST.settings, "linear_expert": True, "linear_rank": 8, "variant": "structural"}
+    judge = Judge()
+    request = replace(REQUEST, framework="hyperllm", settings=settings)
+    done = Work.of(shop, request, {"linear_share": 0.5}).train(shop, judge)
+    run = next((shop / "runs").glob("*.try-*"))
+    phases = artifacts.read(run, "run").facts["phases"]
+    assert phases["phase 3"]["share"] == 0.5
+    assert done.scores[-1] == pytest.approx(sum(phases["phase 3"]["valid"][name] for name in SELECTION))
+    assert judge.told == [1, 2, 3, 4]  # no share is taken for an epoch
+    assert len(done.scores) == 5

@@ -75,12 +75,32 @@ def test_without_texts_tags_place_and_without_both_nothing_does() -> None:
     assert not len(Placement.of(world(semantics=None, tags=None)).rows)
 
 
-def test_where_everything_is_clicked_nothing_moves() -> None:
-    whole = World.of(PLANTED.split, semantics=PLANTED.semantics)
-    clicked = np.unique(PLANTED.split.train.item)
-    assert not np.isin(Placement.of(whole).rows, clicked).any()
-    vectors = np.random.default_rng(0).standard_normal((whole.items, 3)).astype(np.float32)
-    np.testing.assert_array_equal(Placement.of(whole).between(vectors)[clicked], vectors[clicked])
+@pytest.mark.filterwarnings("error")
+def test_an_item_without_text_is_placed_by_its_tags() -> None:
+    silent = PLANTED.semantics.item_vectors.copy()
+    silent[COLD[0]] = 0
+    at = world(semantics=replace(PLANTED.semantics, item_vectors=silent))
+    by = {"text": Placement.of(at), "tags": Placement.of(world(semantics=None))}
+    rows = {name: dict(zip(place.rows.tolist(), place.weights.toarray(), strict=True)) for name, place in by.items()}
+    np.testing.assert_allclose(rows["text"][COLD[0]], rows["tags"][COLD[0]])
+    nobody = replace(PLANTED.semantics, item_vectors=np.zeros_like(silent))
+    np.testing.assert_array_equal(Placement.of(world(semantics=nobody)).rows, COLD)
+
+
+def test_what_is_not_placed_does_not_move() -> None:
+    vectors = np.random.default_rng(0).standard_normal((PLANTED.split.train.item.max() + 1, 3)).astype(np.float32)
+    moved = Placement.of(world()).between(vectors)
+    assert np.flatnonzero((moved != vectors).any(axis=1)).tolist() == COLD.tolist()
+    np.testing.assert_array_equal(Placement.none(len(vectors)).between(vectors), vectors)
+
+
+def test_compat_leaves_items_where_the_published_code_has_them() -> None:
+    config = HyperLLMConfig(
+        dim=4, batch_size=50, experts=2, text_dim=None, meta_epochs=1, compat=True, linear_expert=True
+    )
+    common: dict[str, Any] = {"tags": PLANTED.tags, "semantics": PLANTED.semantics, "fit_config": FitConfig(epochs=1)}
+    trained = train_hyperllm(without_clicks(), config=config, **common)
+    assert np.abs(trained.items[COLD, -trained.flat :]).max() < 1e-5
 
 
 def test_a_placed_point_lies_towards_its_neighbours_centroid_as_far_out_as_they_do() -> None:

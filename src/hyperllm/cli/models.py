@@ -94,7 +94,10 @@ def train(
     typer.echo(f"{done.name}: {'nothing to do, already trained' if done.skipped else 'trained'} -> {done.folder}")
     for phase, facts in done.facts.get("phases", {}).items():
         scores = " ".join(f"{k} {v:.4f}" for k, v in facts["valid"].items())
-        typer.echo(f"  {phase}: {facts['epochs']} epochs, {facts['elapsed_s']} s, best {facts['best_epoch']}: {scores}")
+        did = f"{facts['epochs']} epochs, {facts['elapsed_s']} s, best {facts['best_epoch']}"
+        if "share" in facts:
+            did = f"linear expert, share {facts['share']:g} of {facts['epochs']} tried, {facts['elapsed_s']} s"
+        typer.echo(f"  {phase}: {did}: {scores}")
 
 
 def cutoffs(text: str) -> list[int]:
@@ -141,7 +144,8 @@ def evaluate(
         show.print_json(document)
         return
     ranked = "" if candidates == "all" else f"{candidates} items alone, "
-    counted = f"{result.users:,} users ({result.users_skipped:,} without held-out items)"
+    what = "cold items" if candidates == "cold" else "items"
+    counted = f"{result.users:,} users ({result.users_skipped:,} without held-out {what})"
     typer.echo(f"{run}: {part}, mask {mask}, {ranked}{counted}")
     names = sorted({name.split("@")[0] for name in result.metrics})
     rows = [(name, *(result.metrics[f"{name}@{c}"] for c in cuts)) for name in names]

@@ -73,5 +73,7 @@ def centred(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Vectors (n, d₁) minus the mean of those that are not 0, of unit length; what was 0, a missing text, stays 0."""
     told = vectors.any(axis=1)
     away = np.zeros(vectors.shape)
+    if not told.any():
+        return away
     away[told] = vectors[told] - vectors[told].mean(axis=0, dtype=np.float64)
     return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)

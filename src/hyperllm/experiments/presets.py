@@ -129,7 +129,10 @@ PARTS: Mapping[str, Part] = {
 
 PRESETS: dict[str, Preset] = {
     "default": Preset(settings=RIVALS, by_backbone=TUNED),
-    "best": Preset(settings={"hyperllm": BEST}),
+    "best": Preset(
+        settings=RIVALS,
+        by_backbone={b: {**own, "hyperllm": {**own.get("hyperllm", {}), **BEST}} for b, own in TUNED.items()},
+    ),
     "plain": Preset(),
     "paper": Preset(
         settings={
@@ -170,5 +173,5 @@ PRESETS: dict[str, Preset] = {
         },
     ),
 }
-"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``best``: `BEST`; ``plain``: none; ``paper``: the
-hyper-parameters of the published runs on Beauty, without the published sampler's quirks."""
+"""``default``: `TUNED` and `RIVALS` over the settings' own defaults; ``best``: these and `BEST`; ``plain``: none;
+``paper``: the hyper-parameters of the published runs on Beauty, without the published sampler's quirks."""

@@ -30,6 +30,7 @@ from hyperllm.experiments.measure import kept
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.serving.frames import Recommendation
 from hyperllm.serving.recommender import Recommender
+from hyperllm.training.report import CLOSED_FORM
 
 NAMES = {"hyperllm": "HyperLLM", "base": "Base (HGCF)", "ease": "EASEᴿ", "popularity": "Popularity"}
 METRICS = {"recall": "Recall", "ndcg": "NDCG"}
@@ -229,7 +230,7 @@ def _history(told: _Told, run: str) -> list[Curve]:
     manifest = artifacts.read(folder, "run")
     found: list[Curve] = []
     passed = 0
-    phases = manifest.facts.get("phases", {})
+    phases = {name: facts for name, facts in manifest.facts.get("phases", {}).items() if name != CLOSED_FORM}
     for phase in sorted(phases):
         frame = pl.read_parquet(folder / f"history-{phase.replace(' ', '')}.parquet")
         label = name(run) if len(phases) == 1 else f"{name(run)}, {phase}"

@@ -33,6 +33,7 @@ from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
+from hyperllm.training.report import CLOSED_FORM
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,14 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that is not begun: its name, its flat configuration, and the fingerprints of what it would be made from."""
+    """A run that is not begun: its name, its flat configuration, and the fingerprints of what it would be made from.
+
+    ``recorded`` is the configuration as a finished run of this name would have it, were it made of the same settings.
+    """
 
     name: str
     config: Mapping[str, Any]
+    recorded: Mapping[str, Any]
     inputs: Mapping[str, str]
 
 
@@ -109,7 +114,8 @@ def planned(workspace: Path, request: TrainRequest) -> Planned:
     """What a request comes to, without training it."""
     place = Workspace.opened(workspace)
     plan = _baseline_plan(request) if request.baseline else _plan(place, request)
-    return Planned(plan.name, _as_recorded(workspace / "runs" / plan.name, plan), plan.inputs(place))
+    recorded = _as_recorded(workspace / "runs" / plan.name, plan)
+    return Planned(plan.name, plan.config, recorded, plan.inputs(place))
 
 
 def _as_recorded(folder: Path, plan: _BaselinePlan | _Plan) -> dict[str, Any]:
@@ -429,4 +435,6 @@ def _facts(trained: Trained) -> dict[str, Any]:
             "best_epoch": None if best is None else best.number,
             "valid": {} if best is None else best.metrics,
         }
+        if phase == CLOSED_FORM and best is not None:
+            phases[phase] |= best.terms
     return {"phases": phases}

@@ -17,7 +17,7 @@ from hyperllm import artifacts
 from hyperllm.errors import ConfigError, TrainingDiverged
 from hyperllm.experiments.train import Planned, TrainedRun, TrainRequest, keep_aside, planned, train
 from hyperllm.frameworks.train import Progress
-from hyperllm.training.report import SELECTION, Epoch, FitReport
+from hyperllm.training.report import CLOSED_FORM, SELECTION, Epoch, FitReport
 
 Hopeless = Callable[[int, float], bool]
 """Told each (1-based epoch, score) of the last phase once, in order: whether the training shall end there."""
@@ -113,8 +113,10 @@ class Work:
             return self._ended("diverged", watch.epochs)
 
     def judged(self, phase: str) -> bool:
-        """Whether scores of this phase count: it is the last one."""
-        return phase != "phase 1" or self.plan.config["variant"] == "only-semantic"
+        """Whether its epochs can be found hopeless: it is the last phase that trains."""
+        return phase not in ("phase 1", CLOSED_FORM) or (
+            phase == "phase 1" and self.plan.config["variant"] == "only-semantic"
+        )
 
     def _ended(self, ended: Any, epochs: Sequence[Epoch]) -> Trial:
         scores = [epoch.selection for epoch in epochs]
@@ -129,6 +131,8 @@ class Work:
         for number in range(len(watch.epochs) + 1, len(scores) + 1):
             if watch.hopeless(number, scores[number - 1]):
                 return Trial(self.settings, self.digest, "pruned", facts["elapsed_s"], scores[:number])
+        if (fused := run.facts["phases"].get(CLOSED_FORM)) is not None:  # what is served, and so what counts
+            scores.append(sum(fused["valid"][name] for name in SELECTION))
         return Trial(self.settings, self.digest, facts["ended"], facts["elapsed_s"], scores)
 
     def settle(self, workspace: Path) -> None:

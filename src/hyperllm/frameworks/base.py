@@ -108,7 +108,7 @@ class Framework(nn.Module):
         backbone, config = self.backbone, self.config
         terms = backbone.losses(encoded, triplets, margin=self.margin)
         if config.ranking == "softmax":
-            temperature, negatives = config.softmax_temperature, config.softmax_negatives
+            temperature, negatives = config.softmax_temperature, min(config.softmax_negatives, self.world.items)
             value = backbone.softmax(encoded.points, triplets, temperature=temperature, negatives=negatives)
             terms["rank"] = value * (backbone.batch_weight(triplets) / len(triplets.anchor))
         return terms

@@ -22,7 +22,8 @@ from hyperllm.training.report import Epoch, FitReport
 
 Matrix = npt.NDArray[np.float32]
 
-SHARES = (0.25, 0.5, 1.0, 2.0, 4.0)
+SHARES = (4.0, 0.25, 2.0, 0.5, 1.0)
+"""Of equally good ones the later is taken, so equal weights where validation says nothing."""
 
 
 @dataclass(frozen=True)

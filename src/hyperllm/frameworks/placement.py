@@ -6,6 +6,7 @@ Shapes: n new items, i items, d dims.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +35,31 @@ class Placement:
     weights: sparse.csr_array
 
     @classmethod
+    def none(cls, items: int) -> Placement:
+        """Nothing is placed."""
+        return cls(np.empty(0, dtype=np.int64), sparse.csr_array((0, items), dtype=np.float32))
+
+    @classmethod
     def of(cls, world: World) -> Placement:
-        """For the world's items without a training pair, by their texts, or by their tags where it has no texts.
+        """For the world's items without a training pair, by their texts, or by their tags where these say nothing.
 
         An item whose content is like nobody's is left out.
         """
         clicked = np.bincount(world.train[:, 1], minlength=world.items) > 0
-        content = _content(world)
-        if clicked.all() or content is None:
-            return cls(np.empty(0, dtype=np.int64), sparse.csr_array((0, world.items), dtype=np.float32))
-        rows, known = np.flatnonzero(~clicked), np.flatnonzero(clicked)
-        weights = nearest(content[rows], content[known])
-        placed = np.flatnonzero(weights.sum(axis=1) > 0)
-        weights = weights[placed].tocoo()
-        shape = len(placed), world.items
-        return cls(rows[placed], sparse.csr_array((weights.data, (weights.row, known[weights.col])), shape=shape))
+        left, known = np.flatnonzero(~clicked), np.flatnonzero(clicked)
+        found = cls.none(world.items)
+        for content in _contents(world):
+            if not len(left):
+                break
+            near = nearest(content[left], content[known])
+            placed = near.sum(axis=1) > 0
+            there = near[np.flatnonzero(placed)].tocoo()
+            shape = int(placed.sum()), world.items
+            weights = sparse.csr_array((there.data, (there.row, known[there.col])), shape=shape)
+            stacked = sparse.csr_array(sparse.vstack([found.weights, weights]))
+            found = cls(np.concatenate([found.rows, left[placed]]), stacked)
+            left = left[~placed]
+        return found
 
     def between(self, vectors: Matrix) -> Matrix:
         """Vectors (i, d) with the placed rows at the weighted mean of their neighbours."""
@@ -97,8 +108,9 @@ def _nearest(new: Any, known: Any) -> sparse.csr_array:
     return found
 
 
-def _content(world: World) -> Any:
-    """Rows of unit length (i, …), None without texts and tags."""
+def _contents(world: World) -> Iterator[Any]:
+    """Rows of unit length (i, …): texts, then tags."""
     if world.semantics is not None:
-        return centred(world.semantics.item_vectors).astype(np.float32)
-    return None if world.tags is None else sparse.csr_array(world.tags.rows().T)
+        yield centred(world.semantics.item_vectors).astype(np.float32)
+    if world.tags is not None:
+        yield sparse.csr_array(world.tags.rows().T)

@@ -35,7 +35,7 @@ from hyperllm.frameworks.world import World
 from hyperllm.geometry.manifold import Euclidean
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
-from hyperllm.training.report import Epoch, FitReport
+from hyperllm.training.report import CLOSED_FORM, Epoch, FitReport
 from hyperllm.training.streams import Streams
 
 Matrix = npt.NDArray[np.float32]
@@ -155,8 +155,8 @@ class _Run:
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         """Phases 1 and 2, and what the settings add to them."""
         trained = self._phases(world, config, phase1)
-        place = Placement.of(world)
-        if len(place.rows) and not config.compat:
+        place = Placement.none(world.items) if config.compat else Placement.of(world)
+        if len(place.rows):
             placed = place.points if trained.geometry == "lorentz" else place.between
             trained = replace(trained, items=placed(trained.items))
         return self._with_linear(world, config, trained, place) if config.linear_expert else trained
@@ -170,12 +170,12 @@ class _Run:
         fused = fuse(world, *vectors, expert, curved=curved, share=config.linear_share, spent_s=took)
         if self.progress is not None:
             for epoch in fused.report.epochs:
-                self.progress.epoch("phase 3", epoch, fused.report)
+                self.progress.epoch(CLOSED_FORM, epoch, fused.report)
         return replace(
             trained,
             users=fused.users,
             items=fused.items,
-            reports={**trained.reports, "phase 3": fused.report},
+            reports={**trained.reports, CLOSED_FORM: fused.report},
             flat=expert.items.shape[1] if curved else 0,
         )
 

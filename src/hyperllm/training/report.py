@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+CLOSED_FORM = "phase 3"
+"""The phase of a run that trains nothing: its epochs are the shares of a linear expert that were tried."""
 SELECTION = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 

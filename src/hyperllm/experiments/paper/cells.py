@@ -30,7 +30,7 @@ from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
-from hyperllm.training.report import SELECTION
+from hyperllm.training.report import CLOSED_FORM, SELECTION
 
 Key = tuple[str, str]
 """(backbone, variant), or (`PLAIN`, baseline)"""
@@ -40,7 +40,6 @@ ONLY_TEXT = "only-semantic"
 _BEST_TEXT = f"{BEST}-{ONLY_TEXT}"
 _LENDERS = (ONLY_TEXT, _BEST_TEXT)
 _TRAINED_TEXTS = "no-meta-trained"
-_FUSION = "phase 3"
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Study:
 
     def history(self, run: str) -> pl.DataFrame:
         """The last phase of a run that trained, epoch by epoch."""
-        phase = [name for name in self.phases(run) if name != _FUSION][-1]
+        phase = [name for name in self.phases(run) if name != CLOSED_FORM][-1]
         return pl.read_parquet(self.place.run(run) / f"history-{phase.replace(' ', '')}.parquet")
 
     def valid(self, run: str) -> dict[str, float]:
@@ -151,7 +150,7 @@ class Study:
     def seconds(self, run: str) -> float:
         """Time until the best epoch of each phase, since what follows tells of patience only; every share is tried."""
         return sum(
-            phase["elapsed_s"] * (1 if name == _FUSION else phase["best_epoch"] / phase["epochs"])
+            phase["elapsed_s"] * (1 if name == CLOSED_FORM else phase["best_epoch"] / phase["epochs"])
             for name, phase in self.phases(run).items()
         )
 
@@ -181,7 +180,7 @@ class Study:
         if (before := self._before(request)) is not None and not self._finished(before):
             return False
         plan = planned(self.workspace, request)
-        folder, config = self.workspace / "runs" / plan.name, dict(plan.config)
+        folder, config = self.workspace / "runs" / plan.name, dict(plan.recorded)
         if (there := artifacts.peek(folder)) is not None and "patience" in config:
             config["patience"] = max(config["patience"], there.config.get("patience", 0))
         return artifacts.is_current(folder, RUN, config=config, inputs=plan.inputs)
