@@ -1,4 +1,4 @@
-"""Training as the paper orders it: phase 1 to its end, then phase 2.
+"""Training as the paper orders it: phase 1 to its end, then phase 2; then what is fitted to the finished points.
 
 Knows both frameworks and where checkpoints go. Does not know workspaces, tables or files of a run.
 """
