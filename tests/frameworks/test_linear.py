@@ -11,7 +11,7 @@ import torch
 
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.semantics import centred
-from hyperllm.frameworks import HyperLLMConfig
+from hyperllm.frameworks import HyperLLMConfig, fusion
 from hyperllm.frameworks.fusion import SHARES, fuse, spread
 from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.world import World
@@ -156,6 +156,31 @@ def test_the_share_is_the_best_on_validation_of_those_tried() -> None:
     assert best is not None
     assert best.selection == max(tried.selection for tried in fused.report.epochs)
     np.testing.assert_array_equal(fused.users, alone[best.number - 1].users)
+
+
+def test_of_very_many_users_some_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = world()
+    users, items, expert = points(at.users, 0), points(at.items, 1), fitted(at)
+    whole = fuse(at, users, items, expert, curved=True, share=1.0)
+    monkeypatch.setattr(fusion, "JUDGES", 5)
+    monkeypatch.setattr(fusion, "_USERS_AT_ONCE", 7)
+    few = fuse(at, users, items, expert, curved=True, share=1.0)
+    np.testing.assert_allclose(few.users, whole.users, rtol=1e-6)
+    asked = np.unique(at.valid[:, 0])
+    judges = asked[[0, *(np.linspace(0, len(asked) - 1, 5).astype(int)[1:])]]
+    only = replace(at, valid=at.valid[np.isin(at.valid[:, 0], judges)])
+    monkeypatch.undo()
+    wanted = fuse(only, users, items, expert, curved=True, share=1.0)
+    assert few.report.epochs[0].metrics == wanted.report.epochs[0].metrics
+    assert few.report.epochs[0].metrics != whole.report.epochs[0].metrics
+
+
+def test_without_validation_both_scores_weigh_the_same() -> None:
+    at = replace(world(), valid=np.empty((0, 2), dtype=np.int64))
+    fused = fuse(at, points(at.users, 0), points(at.items, 1), fitted(at), curved=True)
+    best = fused.report.best
+    assert best is not None
+    assert best.terms["share"] == 1.0
 
 
 def test_a_user_without_clicks_is_ranked_by_the_points_alone() -> None:

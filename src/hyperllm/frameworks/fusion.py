@@ -8,22 +8,27 @@ score(u, i) = ⟨u, i⟩ + share·(std_u⟨u, ·⟩ / std_u(u_f·))·u_f·i_f. S
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from hyperllm.frameworks.base import CUTOFFS, held_out_metrics
 from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz, ranking
+from hyperllm.ids import Rows
 from hyperllm.training.report import Epoch, FitReport
 
 Matrix = npt.NDArray[np.float32]
 
 SHARES = (4.0, 0.25, 2.0, 0.5, 1.0)
 """Of equally good ones the later is taken, so equal weights where validation says nothing."""
+JUDGES = 50_000
+"""Users whose validation items decide, at most."""
+_USERS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -54,24 +59,44 @@ def fuse(
     clicked = np.unique(world.train[:, 1])
     ratio = spread(queries, items[clicked]) / np.maximum(spread(expert.users, expert.items[clicked]), 1e-12)
     factors = expert.users * ratio[:, None].astype(np.float32)
-    columns = torch.from_numpy(np.concatenate([items, expert.items], axis=1)).to(world.device)
-    report, seen, k = FitReport(ended="all tried"), world.seen(), min(max(CUTOFFS), world.items)
-    tried = SHARES if share is None else (share,)
-    for number, candidate in enumerate(tried, start=1):
+    both = np.concatenate([items, expert.items], axis=1)
+    judges = _judges(world)
+    columns, seen = torch.from_numpy(both).to(world.device), _seen(world, judges)
+    report, k = FitReport(ended="all tried"), min(max(CUTOFFS), world.items)
+    top = np.full((world.users, k), -1)
+    asked = replace(world, valid=world.valid[np.isin(world.valid[:, 0], judges)])
+    for number, candidate in enumerate(SHARES if share is None else (share,), start=1):
         began = time.monotonic()
-        rows = torch.from_numpy(np.concatenate([queries, candidate * factors], axis=1)).to(world.device)
-        top = ranking.topk(rows, columns, k, seen=seen).cpu().numpy()
-        metrics = held_out_metrics(top, world)
+        rows = np.concatenate([queries[judges], candidate * factors[judges]], axis=1)
+        top[judges] = ranking.topk(torch.from_numpy(rows).to(world.device), columns, k, seen=seen).cpu().numpy()
+        metrics = held_out_metrics(top, asked)
         report.epochs.append(Epoch(number, {"share": candidate}, metrics, spent_s + time.monotonic() - began))
         spent_s = 0.0
     best = report.best
     assert best is not None
-    chosen = best.terms["share"]
-    return Fused(np.concatenate([users, chosen * factors], axis=1), columns.cpu().numpy(), report)
+    factors *= best.terms["share"]
+    return Fused(np.concatenate([users, factors], axis=1), both, report)
+
+
+def _judges(world: World) -> Rows:
+    """Users who have a validation item; of very many, `JUDGES` of them, evenly spaced."""
+    users = np.unique(world.valid[:, 0])
+    return users if len(users) <= JUDGES else users[np.linspace(0, len(users) - 1, JUDGES).astype(np.int64)]
+
+
+def _seen(world: World, users: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """`World.seen` of some users alone."""
+    shape = world.users, world.items
+    pairs = sparse.csr_array((np.ones(len(world.train)), tuple(world.train.T)), shape=shape)[users]
+    found = (torch.from_numpy(part.astype(np.int64)).to(world.device) for part in (pairs.indptr, pairs.indices))
+    return next(found), next(found)
 
 
 def spread(queries: Matrix, items: Matrix) -> npt.NDArray[np.float64]:
     """Standard deviation (u,) of each query's products with all items, through the items' covariance."""
     covariance = np.atleast_2d(np.cov(items.T.astype(np.float64), bias=True))
-    rows = queries.astype(np.float64)
-    return np.sqrt(np.maximum(np.einsum("ud,ud->u", rows @ covariance, rows), 0))
+    found = np.empty(len(queries))
+    for start in range(0, len(queries), _USERS_AT_ONCE):
+        rows = queries[start : start + _USERS_AT_ONCE].astype(np.float64)
+        found[start : start + _USERS_AT_ONCE] = np.einsum("ud,ud->u", rows @ covariance, rows)
+    return np.sqrt(np.maximum(found, 0))
