@@ -24,7 +24,7 @@ from hyperllm.training.report import Epoch, FitReport
 
 Matrix = npt.NDArray[np.float32]
 
-SHARES = (4.0, 0.25, 2.0, 0.5, 1.0)
+SHARES = (4.0, 0.125, 2.0, 0.25, 0.5, 1.0)
 """Of equally good ones the later is taken, so equal weights where validation says nothing."""
 JUDGES = 50_000
 """Users whose validation items decide, at most."""
