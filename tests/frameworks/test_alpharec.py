@@ -8,6 +8,7 @@ from tests.frameworks.rivals import SMALL, RivalContract, first_step, texts_of, 
 from torch.nn.functional import cross_entropy, normalize
 
 from hyperllm.backbones import HGCF, LightGCN
+from hyperllm.errors import ConfigError
 from hyperllm.frameworks.alpharec import AlphaRec, AlphaRecConfig
 from hyperllm.testing.framework import world as small_world
 from hyperllm.training.loop import FitConfig, fit
@@ -75,3 +76,8 @@ def test_other_items_are_drawn_at_every_step() -> None:
     assert len({tuple(rows.tolist()) for rows in drawn}) == 2 * framework.steps
     assert {len(rows.unique()) for rows in drawn} == {9}
     assert torch.cat(drawn).min() >= framework.world.users
+
+
+def test_it_refuses_another_ranking_loss() -> None:
+    with pytest.raises(ConfigError, match="of its own"):
+        AlphaRec(told_world(), HGCF(), AlphaRecConfig(**SMALL, ranking="softmax"))

@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 
 from hyperllm.backbones.base import Backbone, Encoded
 from hyperllm.config import SETTINGS
+from hyperllm.errors import ConfigError
 from hyperllm.frameworks.base import Batch, Framework, backbone_optimizers
 from hyperllm.frameworks.perceptron import perceptron
 from hyperllm.frameworks.text import TextConfig, mean_of_items, text_features
@@ -51,6 +52,8 @@ class AlphaRec(Framework):
     texts: Tensor
 
     def __init__(self, world: World, backbone: Backbone, config: AlphaRecConfig, *, seed: int = 0) -> None:
+        if config.ranking != "own":
+            raise ConfigError("alpharec has a ranking loss of its own; drop the setting 'ranking'")
         super().__init__(world, backbone, config, seed=seed)
         items = text_features(world, config.text_dim)[world.users :]
         self.register_buffer("texts", torch.cat([mean_of_items(world, items), items]), persistent=False)
