@@ -18,8 +18,8 @@ from hyperllm.errors import ConfigError
 from hyperllm.evaluation.evaluate import Evaluation
 from hyperllm.experiments.trial import Trial
 from hyperllm.experiments.workspace import RUN
-from hyperllm.training.report import CLOSED_FORM
 from hyperllm.training.report import SELECTION as METRICS
+from hyperllm.training.report import that_trained
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -83,9 +83,7 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
             continue
         means = [_spread([run["metrics"][name] for run in runs if name in run["metrics"]]) for name in METRICS]
         published = [f"{record['published'][name]:.4f}"[1:] for name in METRICS if name in record["published"]]
-        last = [
-            [facts for name, facts in run["phases"].items() if name != CLOSED_FORM][-1] for run in runs if run["phases"]
-        ]
+        last = [list(that_trained(run["phases"]).values())[-1] for run in runs if run["phases"]]
         peaks = [run["peak_memory_mb"] for run in runs if run["peak_memory_mb"] is not None]
         cost = (
             f"{statistics.mean(p['elapsed_s'] / p['epochs'] for p in last):.1f}" if last else "",

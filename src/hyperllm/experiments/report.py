@@ -30,7 +30,7 @@ from hyperllm.experiments.measure import kept
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.serving.frames import Recommendation
 from hyperllm.serving.recommender import Recommender
-from hyperllm.training.report import CLOSED_FORM
+from hyperllm.training.report import that_trained
 
 NAMES = {"hyperllm": "HyperLLM", "base": "Base (HGCF)", "ease": "EASEᴿ", "popularity": "Popularity"}
 METRICS = {"recall": "Recall", "ndcg": "NDCG"}
@@ -230,7 +230,7 @@ def _history(told: _Told, run: str) -> list[Curve]:
     manifest = artifacts.read(folder, "run")
     found: list[Curve] = []
     passed = 0
-    phases = {name: facts for name, facts in manifest.facts.get("phases", {}).items() if name != CLOSED_FORM}
+    phases = that_trained(manifest.facts.get("phases", {}))
     for phase in sorted(phases):
         frame = pl.read_parquet(folder / f"history-{phase.replace(' ', '')}.parquet")
         label = name(run) if len(phases) == 1 else f"{name(run)}, {phase}"

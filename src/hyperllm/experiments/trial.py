@@ -114,9 +114,9 @@ class Work:
 
     def judged(self, phase: str) -> bool:
         """Whether its epochs can be found hopeless: it is the last phase that trains."""
-        return phase not in ("phase 1", CLOSED_FORM) or (
-            phase == "phase 1" and self.plan.config["variant"] == "only-semantic"
-        )
+        if phase == "phase 1":
+            return self.plan.config["variant"] == "only-semantic"
+        return phase != CLOSED_FORM
 
     def _ended(self, ended: Any, epochs: Sequence[Epoch]) -> Trial:
         scores = [epoch.selection for epoch in epochs]

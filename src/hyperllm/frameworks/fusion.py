@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 
 from hyperllm.frameworks.base import CUTOFFS, held_out_metrics
 from hyperllm.frameworks.linear import LinearExpert
@@ -56,12 +55,12 @@ def fuse(
     first of them.
     """
     queries = lorentz.flip(torch.from_numpy(users)).numpy() if curved else users
-    clicked = np.unique(world.train[:, 1])
+    clicked = world.clicked()
     ratio = spread(queries, items[clicked]) / np.maximum(spread(expert.users, expert.items[clicked]), 1e-12)
     factors = expert.users * ratio[:, None].astype(np.float32)
     both = np.concatenate([items, expert.items], axis=1)
     judges = _judges(world)
-    columns, seen = torch.from_numpy(both).to(world.device), _seen(world, judges)
+    columns, seen = torch.from_numpy(both).to(world.device), world.seen(judges)
     report, k = FitReport(ended="all tried"), min(max(CUTOFFS), world.items)
     top = np.full((world.users, k), -1)
     asked = replace(world, valid=world.valid[np.isin(world.valid[:, 0], judges)])
@@ -82,14 +81,6 @@ def _judges(world: World) -> Rows:
     """Users who have a validation item; of very many, `JUDGES` of them, evenly spaced."""
     users = np.unique(world.valid[:, 0])
     return users if len(users) <= JUDGES else users[np.linspace(0, len(users) - 1, JUDGES).astype(np.int64)]
-
-
-def _seen(world: World, users: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """`World.seen` of some users alone."""
-    shape = world.users, world.items
-    pairs = sparse.csr_array((np.ones(len(world.train)), tuple(world.train.T)), shape=shape)[users]
-    found = (torch.from_numpy(part.astype(np.int64)).to(world.device) for part in (pairs.indptr, pairs.indices))
-    return next(found), next(found)
 
 
 def spread(queries: Matrix, items: Matrix) -> npt.NDArray[np.float64]:

@@ -43,23 +43,16 @@ class LinearExpert:
 
         Items without a training pair are left out of B, their factors are 0.
         """
-        clicks, content = _clicks(world), _content(world, config)
-        clicked = clicks.sum(axis=0) > 0
-        scale = _scale([clicks, *content], clicked, config.linear_scaling)
+        rows, clicked = [world.clicks(), *_content(world, config)], world.clicked()
+        scale = _scale(rows, clicked, config.linear_scaling)
         known = sparse.diags_array(scale * clicked)
-        parts = [rows @ known for rows in (clicks, *content)]
+        parts = [part @ known for part in rows]
         strength, directions = _leading(parts, min(config.linear_rank, int(clicked.sum())), rng)
         shrink = strength / (strength + config.linear_regularisation)
         own = np.minimum((directions**2) @ shrink, 1 - 1e-6)
         items = directions / (1 - own)[:, None]
         users = parts[0] @ (directions * shrink)
         return cls(users.astype(np.float32), (items / scale[:, None]).astype(np.float32))
-
-
-def _clicks(world: World) -> sparse.csr_array:
-    """X (u, i)."""
-    user, item = world.train.T
-    return sparse.csr_array((np.ones(len(user), dtype=np.float32), (user, item)), shape=(world.users, world.items))
 
 
 def _content(world: World, config: HyperLLMConfig) -> list[Any]:

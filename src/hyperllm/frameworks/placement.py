@@ -16,6 +16,7 @@ import torch
 from scipy import sparse
 
 from hyperllm.data.semantics import centred
+from hyperllm.evaluation.rank import topk
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz
 from hyperllm.ids import Rows
@@ -45,12 +46,10 @@ class Placement:
 
         An item whose content is like nobody's is left out.
         """
-        clicked = np.bincount(world.train[:, 1], minlength=world.items) > 0
+        clicked = world.clicked()
         left, known = np.flatnonzero(~clicked), np.flatnonzero(clicked)
         found = cls.none(world.items)
-        for content in _contents(world):
-            if not len(left):
-                break
+        for content in _contents(world) if len(left) else ():
             near = nearest(content[left], content[known])
             placed = near.sum(axis=1) > 0
             there = near[np.flatnonzero(placed)].tocoo()
@@ -97,15 +96,13 @@ def nearest(new: Any, known: Any) -> sparse.csr_array:
 def _nearest(new: Any, known: Any) -> sparse.csr_array:
     product = new @ known.T
     alike = product.toarray() if sparse.issparse(product) else np.asarray(product)
-    kept = min(NEIGHBOURS, alike.shape[1])
-    column = np.argpartition(-alike, kept - 1, axis=1)[:, :kept]
-    weight = np.maximum(np.take_along_axis(alike, column, axis=1), 0).astype(np.float64) ** SHARPNESS
+    found = topk(alike, NEIGHBOURS)
+    weight = np.maximum(found.scores, 0).astype(np.float64) ** SHARPNESS
     total = weight.sum(axis=1, keepdims=True)
     weight = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
-    row = np.repeat(np.arange(len(alike)), kept)
-    found = sparse.csr_array((weight.ravel().astype(np.float32), (row, column.ravel())), shape=alike.shape)
-    found.eliminate_zeros()
-    return found
+    row, place = np.nonzero(weight)
+    pairs = row, found.items[row, place]
+    return sparse.csr_array((weight[row, place].astype(np.float32), pairs), shape=alike.shape)
 
 
 def _contents(world: World) -> Iterator[Any]:

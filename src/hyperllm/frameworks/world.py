@@ -10,7 +10,9 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from hyperllm.data.semantics import Semantics
@@ -71,10 +73,20 @@ class World:
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
 
-    def seen(self) -> tuple[Tensor, Tensor]:
-        """CSR (indptr (u+1,), indices) of the training pairs, on the device."""
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(self.train[:, 0], minlength=self.users))])
-        return torch.from_numpy(indptr).to(self.device), torch.from_numpy(self.train[:, 1].copy()).to(self.device)
+    def clicks(self) -> sparse.csr_array:
+        """The training pairs as a binary matrix (u, i)."""
+        ones = np.ones(len(self.train), dtype=np.float32)
+        return sparse.csr_array((ones, tuple(self.train.T)), shape=(self.users, self.items))
+
+    def clicked(self) -> npt.NDArray[np.bool_]:
+        """Which items (i,) have a training pair."""
+        return np.bincount(self.train[:, 1], minlength=self.items) > 0
+
+    def seen(self, users: Rows | None = None) -> tuple[Tensor, Tensor]:
+        """CSR (indptr (u+1,), indices) of the training pairs, of these ``users`` or of all, on the device."""
+        pairs = self.clicks() if users is None else self.clicks()[users]
+        indptr, indices = (torch.from_numpy(part.astype(np.int64)) for part in (pairs.indptr, pairs.indices))
+        return indptr.to(self.device), indices.to(self.device)
 
 
 def _distinct(user: Rows, item: Rows) -> Rows:

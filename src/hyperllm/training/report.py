@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 CLOSED_FORM = "phase 3"
 """The phase of a run that trains nothing: its epochs are the shares of a linear expert that were tried."""
 SELECTION = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+
+Phase = TypeVar("Phase")
+
+
+def that_trained(phases: Mapping[str, Phase]) -> dict[str, Phase]:
+    """The phases of a run without the one that trains nothing."""
+    return {name: phase for name, phase in phases.items() if name != CLOSED_FORM}
 
 
 @dataclass(frozen=True)

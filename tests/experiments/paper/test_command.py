@@ -131,15 +131,20 @@ def test_a_run_of_other_settings_is_not_taken_for_the_cell(shop: Path) -> None:
     assert other.runs(("hgcf", "base")) == []
 
 
-def test_a_cell_that_diverges_is_reported_and_the_others_go_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def diverge(monkeypatch: pytest.MonkeyPatch, epoch: int, **which: str) -> None:
+    """Let the trainings whose request has these values diverge in ``epoch``."""
     real = cells.train
 
     def some(workspace: Path, request: Any, **more: Any) -> Any:
-        if request.backbone == "lgcf":
-            raise TrainingDiverged(3, "rank")
+        if all(getattr(request, name) == value for name, value in which.items()):
+            raise TrainingDiverged(epoch, "rank")
         return real(workspace, request, **more)
 
     monkeypatch.setattr(cells, "train", some)
+
+
+def test_a_cell_that_diverges_is_reported_and_the_others_go_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diverge(monkeypatch, 3, backbone="lgcf")
     runs, missing = each(study(shop), [("lgcf", "base"), ("hgcf", "base")])
     assert missing == {("lgcf", "base"): "diverged in epoch 3"}
     assert list(runs) == [("hgcf", "base")]
@@ -302,14 +307,7 @@ def test_points_of_flat_space_are_no_tree(shop: Path, tmp_path: Path) -> None:
 
 
 def test_one_diverging_half_does_not_lose_the_other(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cells.train
-
-    def some(workspace: Path, request: Any, **more: Any) -> Any:
-        if request.run == "hrcf-no-meta-trained-0":
-            raise TrainingDiverged(1, "rank")
-        return real(workspace, request, **more)
-
-    monkeypatch.setattr(cells, "train", some)
+    diverge(monkeypatch, 1, run="hrcf-no-meta-trained-0")
     assert study(shop).runs(("hrcf", "no-meta")) == ["hrcf-no-meta-0"]
 
 

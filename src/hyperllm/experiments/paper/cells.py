@@ -30,7 +30,7 @@ from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
-from hyperllm.training.report import CLOSED_FORM, SELECTION
+from hyperllm.training.report import CLOSED_FORM, SELECTION, that_trained
 
 Key = tuple[str, str]
 """(backbone, variant), or (`PLAIN`, baseline)"""
@@ -139,7 +139,7 @@ class Study:
 
     def history(self, run: str) -> pl.DataFrame:
         """The last phase of a run that trained, epoch by epoch."""
-        phase = [name for name in self.phases(run) if name != CLOSED_FORM][-1]
+        phase = list(that_trained(self.phases(run)))[-1]
         return pl.read_parquet(self.place.run(run) / f"history-{phase.replace(' ', '')}.parquet")
 
     def valid(self, run: str) -> dict[str, float]:

@@ -40,7 +40,7 @@ from hyperllm.experiments.paper.titles import title
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.encode import DEFAULT_ENCODER, embed
 from hyperllm.extraction.extract import extract
-from hyperllm.training.report import CLOSED_FORM, SELECTION
+from hyperllm.training.report import SELECTION, that_trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -258,7 +258,7 @@ def _figure3(study: Study, asked: Asked) -> Drawing:
 
 
 def _curve(study: Study, variant: str, run: str, pairs: int) -> pictures.History:
-    table, phases = study.history(run), [p for name, p in study.phases(run).items() if name != CLOSED_FORM]
+    table, phases = study.history(run), list(that_trained(study.phases(run)).values())
     steps = math.ceil(pairs / study.config(run)["batch_size"])
     return pictures.History(
         variant,
