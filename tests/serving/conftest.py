@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pytest
 from scipy import sparse
 
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.tags import TagGraph
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.model import ScoreModel
@@ -36,6 +38,20 @@ def shop_tags(items: Vocabulary) -> TagGraph:
     )
 
 
+def shop_catalog(items: Vocabulary) -> Catalog:
+    """Titles with markup in them, one missing; a brand and a path of categories."""
+    return Catalog.of(
+        pl.DataFrame(
+            {
+                "item_id": items.ids,
+                "title": [None if n == 3 else f"Thing {n} <b>" for n in range(len(items))],
+                "brand": [f"Brand {n % 3}" for n in range(len(items))],
+                "categories": [["Beauty", "Hair" if n < 10 else "Makeup"] for n in range(len(items))],
+            }
+        )
+    )
+
+
 def build(geometry: str, *, seed: int = 0, sparse_users: bool = False, flat: int = 0) -> ScoreModel:
     """A random model; user u6 has seen nothing."""
     rng = np.random.default_rng(seed)
@@ -59,7 +75,7 @@ def build(geometry: str, *, seed: int = 0, sparse_users: bool = False, flat: int
         item_vectors=shape(items, item_factors),
         geometry=geometry,  # pyright: ignore[reportArgumentType]
         seen=seen,
-        titles=tuple(None if n == 3 else f"Thing {n} <b>" for n in range(ITEMS)),
+        catalog=shop_catalog(vocabulary),
         tags=shop_tags(vocabulary),
         flat=flat,
     )

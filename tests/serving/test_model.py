@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from hyperllm import artifacts
+from hyperllm.data.catalog import Catalog
 from hyperllm.errors import ConfigError, Corrupt, DataError, HyperLLMError, Incomplete, MisalignedArrays, WrongKind
 from hyperllm.ids import Vocabulary
 from hyperllm.serving import model as module
@@ -187,7 +188,7 @@ def test_saved_and_loaded(model: ScoreModel, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.tags.tag_edges, model.tags.tag_edges)
     manifest = artifacts.read(tmp_path / "run" / "model", "model")
     assert manifest.facts == {"users": 7, "items": 30, "dim": model.item_vectors.shape[1], "note": "y"}
-    assert {Path(name).suffix for name in manifest.files} == {".npy", ".json"}
+    assert {Path(name).suffix for name in manifest.files} == {".npy", ".json", ".parquet"}
 
 
 def test_a_folder_from_before_factors(hyperbolic: ScoreModel, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def reseal(folder: Path) -> None:
         ({"geometry": "euclid"}, ConfigError, "lorentz, inner"),
         ({"item_vectors": np.ones((3, 5), dtype=np.float32)}, MisalignedArrays, "item_vectors has shape"),
         ({"seen": sparse.csr_matrix((7, 29))}, MisalignedArrays, "seen has shape"),
-        ({"titles": ("a",)}, MisalignedArrays, "1 titles for 30"),
+        ({"catalog": Catalog.empty(Vocabulary(("a",)))}, MisalignedArrays, "catalogue is one of other items"),
         ({"items": Vocabulary.of(range(30))}, MisalignedArrays, "other items"),
         ({"item_vectors": np.ones((30, 5), dtype=np.float32)}, DataError, "not on the unit hyperboloid"),
         ({"item_vectors": np.full((30, 5), np.nan, dtype=np.float32)}, DataError, "not finite"),

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from scipy import sparse
 
 from hyperllm.config import SETTINGS
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import DataError
@@ -69,6 +70,6 @@ def served(
         item_vectors=dense.T,
         geometry="inner",
         seen=history,
-        titles=(None,) * len(split.items),
+        catalog=Catalog.empty(split.items),
         tags=tags,
     )

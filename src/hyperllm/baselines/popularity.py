@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.split import Split
 from hyperllm.serving.model import ScoreModel
 
@@ -35,5 +36,5 @@ def fit_popularity(split: Split, config: PopularityConfig) -> ScoreModel:
         item_vectors=counts[:, None],
         geometry="inner",
         seen=seen,
-        titles=(None,) * len(split.items),
+        catalog=Catalog.empty(split.items),
     )

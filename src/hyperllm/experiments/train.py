@@ -21,7 +21,9 @@ from hyperllm import artifacts
 from hyperllm.backbones import BACKBONES, Backbone
 from hyperllm.baselines import BASELINES, Baseline
 from hyperllm.config import build, document
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.prepare import load_catalog
+from hyperllm.data.semantics import KIND as SEMANTICS
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, choose
@@ -31,6 +33,7 @@ from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained,
 from hyperllm.frameworks.config import COMPAT, QUIRKS
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
+from hyperllm.serving.content import Content, Experts
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
 from hyperllm.training.report import CLOSED_FORM
@@ -181,7 +184,7 @@ class _BaselinePlan:
             tags=place.tags(tags or NONE),
             semantics=place.semantics(semantics or NONE, split),
         )
-        replace(model, titles=_titles(place, split), tags=place.tags(tags)).save(work / "model")
+        replace(model, catalog=_catalog(place, split), tags=place.tags(tags)).save(work / "model")
         return sets
 
     def _sets(self, place: Workspace) -> dict[str, str | None]:
@@ -265,11 +268,19 @@ class _Plan:
             items=trained.items,
             geometry=trained.geometry,
             flat=trained.flat,
-            titles=_titles(place, split),
-            tags=shown,
+            linear=trained.linear,
         )
-        model.save(work / "model")
+        content = self._content(place, split, trained.experts)
+        replace(model, catalog=_catalog(place, split), tags=shown, content=content).save(work / "model")
         return {**_facts(trained), "tags": self.tags, "semantics": self.semantics, "peak_memory_mb": _peak_mb()}
+
+    def _content(self, place: Workspace, split: Split, experts: Experts | None) -> Content | None:
+        """What new items are placed by: the text vectors of the run; None without them."""
+        semantics = place.semantics(self.semantics or NONE, split)
+        if semantics is None or self.semantics is None:
+            return None
+        made = artifacts.read(place.folder / "semantics" / self.semantics, SEMANTICS)
+        return Content(semantics.item_vectors, made.config, experts)
 
     def _train(
         self, place: Workspace, split: Split, tags: TagGraph | None, work: Path, progress: Progress | None
@@ -294,9 +305,9 @@ class _Plan:
         )
 
 
-def _titles(place: Workspace, split: Split) -> tuple[str | None, ...]:
-    """The items' titles, to be shown."""
-    return tuple(title or None for title in load_catalog(place.folder).take(split.items).frame["title"])
+def _catalog(place: Workspace, split: Split) -> Catalog:
+    """What the items are, to be shown."""
+    return load_catalog(place.folder).take(split.items)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz, ranking
 from hyperllm.ids import Rows
+from hyperllm.serving.content import LinearInputs
 from hyperllm.training.report import Epoch, FitReport
 
 Matrix = npt.NDArray[np.float32]
@@ -36,6 +37,7 @@ class Fused:
 
     users: Matrix
     items: Matrix
+    inputs: LinearInputs
     report: FitReport
 
 
@@ -74,7 +76,8 @@ def fuse(
     best = report.best
     assert best is not None
     factors *= best.terms["share"]
-    return Fused(np.concatenate([users, factors], axis=1), both, report)
+    inputs = replace(expert.inputs, share=best.terms["share"])
+    return Fused(np.concatenate([users, factors], axis=1), both, inputs, report)
 
 
 def _judges(world: World) -> Rows:

@@ -22,8 +22,10 @@ from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.experts import MixtureOfExperts
 from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
 from hyperllm.frameworks.text import text_features
+from hyperllm.frameworks.whitening import Whitening
 from hyperllm.frameworks.world import World
 from hyperllm.graph import Graph, Triplets
+from hyperllm.serving.content import Experts
 from hyperllm.training.compat import CompatSampler, half_of_nonzeros
 from hyperllm.training.sampling import PositivePairs, TripletSampler, join
 from hyperllm.training.streams import Streams
@@ -61,6 +63,14 @@ class SemanticExtraction(Framework):
     def features(self) -> Tensor:
         """x_u, x_i of Eq. 8."""
         return self.nodes()
+
+    def served_experts(self) -> Experts | None:
+        """The experts as plain arrays, for texts that come later; None where they read texts unwhitened (`compat`)."""
+        if self.world.semantics is None or self.config.text_dim is None:
+            return None
+        step = Whitening.fit(self.world.semantics.item_vectors, dim=self.config.text_dim)
+        learned = {name: value.detach().cpu().numpy() for name, value in self.nodes.experts.named_parameters()}
+        return Experts(step.mean, step.projection, **learned)
 
 
 class Integration(Framework):

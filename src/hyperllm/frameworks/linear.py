@@ -23,6 +23,7 @@ from scipy import sparse
 from hyperllm.data.semantics import centred
 from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.world import World
+from hyperllm.serving.content import LinearInputs
 
 Matrix = npt.NDArray[np.float32]
 
@@ -32,10 +33,14 @@ _MORE = 64  # directions that are iterated beyond the rank
 
 @dataclass(frozen=True)
 class LinearExpert:
-    """Factors whose products are scores: ``users`` (u, r) and ``items`` (i, r), float32."""
+    """Factors whose products are scores: ``users`` (u, r) and ``items`` (i, r), float32.
+
+    ``inputs`` say how a history becomes a user's factors: users = X · (items ⊙ ``inputs.weights``) ⊙ ``inputs.shrink``.
+    """
 
     users: Matrix
     items: Matrix
+    inputs: LinearInputs
 
     @classmethod
     def fit(cls, world: World, config: HyperLLMConfig, *, rng: np.random.Generator) -> LinearExpert:
@@ -52,7 +57,9 @@ class LinearExpert:
         own = np.minimum((directions**2) @ shrink, 1 - 1e-6)
         items = directions / (1 - own)[:, None]
         users = parts[0] @ (directions * shrink)
-        return cls(users.astype(np.float32), (items / scale[:, None]).astype(np.float32))
+        weights = (scale**2 * (1 - own) * clicked).astype(np.float32)
+        inputs = LinearInputs(weights, shrink.astype(np.float32))
+        return cls(users.astype(np.float32), (items / scale[:, None]).astype(np.float32), inputs)
 
 
 def _content(world: World, config: HyperLLMConfig) -> list[Any]:

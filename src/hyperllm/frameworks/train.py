@@ -33,6 +33,7 @@ from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.placement import Placement
 from hyperllm.frameworks.world import World
 from hyperllm.geometry.manifold import Euclidean
+from hyperllm.serving.content import Experts, LinearInputs
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import CLOSED_FORM, Epoch, FitReport
@@ -59,7 +60,8 @@ class Trained:
 
     With ``geometry`` ``lorentz`` vectors are points of the unit hyperboloid, (u, d+1) and (i, d+1); with ``inner``,
     (u, d) and (i, d), they rank by inner product. Behind them stand ``flat`` factors of a linear expert, whose product
-    is added to the score. ``phase1`` are the vectors phase 2 started from, None without them.
+    is added to the score, and ``linear`` says how a history becomes them. ``phase1`` are the vectors phase 2 started
+    from and ``experts`` what made them of texts, None without them.
     """
 
     users: Matrix
@@ -69,6 +71,8 @@ class Trained:
     phase1: Phase1Vectors | None = None
     geometry: Literal["lorentz", "inner"] = "lorentz"
     flat: int = 0
+    experts: Experts | None = None
+    linear: LinearInputs | None = None
 
 
 def train_base(
@@ -177,18 +181,21 @@ class _Run:
             items=fused.items,
             reports={**trained.reports, CLOSED_FORM: fused.report},
             flat=expert.items.shape[1] if curved else 0,
+            linear=fused.inputs if curved else None,
         )
 
     def _phases(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         reports: dict[str, FitReport] = {}
+        experts: Experts | None = None
         if phase1 is None and config.uses_meta:
             backbone = self.backbone.reconfigured(time_coordinate=config.compat)
             extraction = SemanticExtraction(world, backbone, config, seed=self.seed).to(world.device)
             limits = replace(self.fit_config, epochs=config.meta_epochs, patience=config.meta_patience)
             reports["phase 1"] = self._fit("phase 1", extraction, limits, {})
             phase1 = phase1_vectors(extraction)
+            experts = extraction.served_experts()
             if config.variant == "only-semantic":
-                return _trained(extraction, reports, phase1)
+                return replace(_trained(extraction, reports, phase1), experts=experts)
         if config.variant == "only-semantic":
             if phase1 is None:
                 raise ConfigError("only-semantic needs text vectors or a phase-1 file")
@@ -201,7 +208,8 @@ class _Run:
         integration = Integration(world, self.backbone, config, start=start, seed=self.seed).to(world.device)
         identity = {"phase1": _fingerprint(start)}
         reports["phase 2"] = self._fit("phase 2", integration, self.fit_config, identity)
-        return _trained(integration, reports, phase1 if start is not None else None)
+        trained = _trained(integration, reports, phase1 if start is not None else None)
+        return replace(trained, experts=experts)
 
     def _as_given(self, world: World, phase1: Phase1Vectors) -> Trained:
         """Phase-1 vectors propagated and ranked as they are."""

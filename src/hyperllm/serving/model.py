@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -28,12 +29,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k, hide, topk
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.serving import storage
+from hyperllm.serving.content import Content, LinearInputs
 from hyperllm.serving.product import (
     FLOATS_AT_ONCE,
     Doubles,
@@ -58,9 +61,10 @@ _USERS_AT_ONCE = 64  # fewer than this and converting the items costs more than 
 class ScoreModel:
     """``user_vectors`` (U, d) float32 or CSR, ``item_vectors`` (I, d) float32, ``seen`` (U, I) CSR of training pairs.
 
-    ``titles`` has one entry an item, None where unknown; ``tags`` belongs to the same items. ``flat`` counts the
-    trailing columns of both matrices that are Euclidean factors beside points of the hyperboloid; 0 with ``inner``.
-    Raises `ConfigError`, `MisalignedArrays` or `DataError` where the parts do not fit.
+    ``catalog`` says what the items are, ``tags`` belongs to the same items. ``flat`` counts the trailing columns of both
+    matrices that are Euclidean factors beside points of the hyperboloid; 0 with ``inner``. ``content`` and ``linear``
+    are what new items and users join by, None where nothing was kept. Raises `ConfigError`, `MisalignedArrays` or
+    `DataError` where the parts do not fit.
     """
 
     users: Vocabulary
@@ -69,9 +73,11 @@ class ScoreModel:
     item_vectors: Floats
     geometry: Geometry
     seen: sparse.csr_matrix
-    titles: tuple[str | None, ...]
+    catalog: Catalog
     tags: TagGraph | None = None
     flat: int = 0
+    content: Content | None = None
+    linear: LinearInputs | None = None
 
     def __post_init__(self) -> None:
         if self.geometry not in get_args(Geometry):
@@ -80,6 +86,16 @@ class ScoreModel:
         _check_flat(self)
         for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
             _check_values(what, vectors, self._curved)
+
+    @cached_property
+    def titles(self) -> tuple[str | None, ...]:
+        """The items' titles, None where unknown."""
+        return tuple(self.catalog.frame["title"])
+
+    @cached_property
+    def clicks(self) -> Rows:
+        """How many users (I,) have seen each item in training."""
+        return np.bincount(self.seen.indices, minlength=len(self.items)).astype(np.int64)
 
     @property
     def user_points(self) -> Vectors:
@@ -104,9 +120,8 @@ class ScoreModel:
         users: Floats,
         items: Floats,
         geometry: Geometry = "lorentz",
-        titles: tuple[str | None, ...] | None = None,
-        tags: TagGraph | None = None,
         flat: int = 0,
+        linear: LinearInputs | None = None,
     ) -> ScoreModel:
         """The model of trained vectors, users (U, d) and items (I, d); training pairs count as seen.
 
@@ -119,9 +134,9 @@ class ScoreModel:
             item_vectors=items,
             geometry=geometry,
             seen=split.train.matrix(len(split.users), len(split.items)),
-            titles=titles or (None,) * len(split.items),
-            tags=tags,
+            catalog=Catalog.empty(split.items),
             flat=flat,
+            linear=linear,
         )
 
     def save(
@@ -138,14 +153,19 @@ class ScoreModel:
             arrays["user_vectors"] = self.user_vectors
         else:
             arrays |= storage.from_csr("user_vectors", self.user_vectors)
-        lists: dict[str, Any] = {"users": self.users.ids, "items": self.items.ids, "titles": self.titles}
+        lists: dict[str, Any] = {"users": self.users.ids, "items": self.items.ids}
         if self.tags is not None:
             more, lists["tags"] = storage.from_tags(self.tags)
             arrays |= more
         sparse_users = not isinstance(self.user_vectors, np.ndarray)
         lists["model"] = {"geometry": self.geometry, "sparse_users": sparse_users, "flat": self.flat}
+        for name, part in (("content", self.content), ("linear", self.linear)):
+            if part is not None:
+                more, lists[name] = part.stored()
+                arrays |= {f"{name}.{key}": array for key, array in more.items()}
         told = {"users": len(self.users), "items": len(self.items), "dim": self.item_vectors.shape[1]}
-        storage.write(folder, arrays, lists, config=config, inputs=inputs, facts={**told, **(facts or {})})
+        told |= facts or {}
+        storage.write(folder, arrays, lists, self.catalog, config=config, inputs=inputs, facts=told)
 
     @classmethod
     def load(cls, folder: Path | str) -> ScoreModel:
@@ -168,9 +188,11 @@ class ScoreModel:
                 item_vectors=dense,
                 geometry=about["geometry"],
                 seen=stored.csr("seen", size),
-                titles=tuple(stored.list("titles")),
+                catalog=stored.catalog(items),
                 tags=stored.tags(items),
                 flat=int(about.get("flat", 0)),
+                content=stored.part("content", Content.restored),
+                linear=stored.part("linear", LinearInputs.restored),
             )
 
     def topk(
@@ -302,8 +324,12 @@ def _check_shapes(model: ScoreModel) -> None:
         found = getattr(model, name).shape
         if found != shape:
             raise MisalignedArrays(f"{name} has shape {found}; expected {shape} for {users:,} users, {items:,} items.")
-    if len(model.titles) != items:
-        raise MisalignedArrays(f"there are {len(model.titles):,} titles for {items:,} items; use None where unknown.")
+    if model.catalog.items != model.items:
+        raise MisalignedArrays("the catalogue is one of other items than the model has.")
+    if model.content is not None and len(model.content.vectors) != items:
+        raise MisalignedArrays(f"there are {len(model.content.vectors):,} text vectors for {items:,} items.")
+    if model.linear is not None and (len(model.linear.weights), len(model.linear.shrink)) != (items, model.flat):
+        raise MisalignedArrays(f"the linear expert's inputs fit neither {items:,} items nor {model.flat} factors.")
     if model.tags is not None and model.tags.items != model.items:
         raise MisalignedArrays("the tags belong to other items than the model has; export it again with its own tags.")
 

@@ -1,4 +1,4 @@
-"""The ``model`` artifact on disk: ``NAME.npy`` arrays and ``NAME.json`` lists.
+"""The ``model`` artifact on disk: ``NAME.npy`` arrays, ``NAME.json`` lists and one table of the items.
 
 Knows how arrays, sparse matrices and a tag graph are laid out so that NumPy alone can read them, memory-mapped and
 without pickle, and which sentence to say when a folder cannot be read. Does not know what the arrays mean.
@@ -7,23 +7,28 @@ without pickle, and which sentence to say when a folder cannot be read. Does not
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from scipy import sparse
 
 from hyperllm import artifacts
+from hyperllm.data.catalog import Catalog
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import Corrupt, DataError, Incomplete, did_you_mean
 from hyperllm.ids import Vocabulary
 
 KIND = "model"
 SUBFOLDER = "model"
+_CATALOG = "catalog.parquet"
+_TITLES = {"item_id": pl.String, "title": pl.String}
+Part = TypeVar("Part")
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -31,17 +36,19 @@ def write(
     folder: Path,
     arrays: Mapping[str, npt.NDArray[Any]],
     lists: Mapping[str, Any],
+    catalog: Catalog,
     *,
     config: Mapping[str, Any] | None = None,
     inputs: Mapping[str, str] | None = None,
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Seal ``arrays`` and JSON ``lists`` into the artifact ``folder``."""
+    """Seal ``arrays``, JSON ``lists`` and the table of the items into the artifact ``folder``."""
     with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
         for name, array in arrays.items():
             np.save(work / f"{name}.npy", array, allow_pickle=False)
         for name, value in lists.items():
             artifacts.write_json(work / f"{name}.json", value)
+        catalog.frame.write_parquet(work / _CATALOG)
 
 
 def from_csr(name: str, matrix: sparse.csr_matrix, *, with_data: bool = True) -> Arrays:
@@ -82,6 +89,20 @@ class Stored:
         matrix = sparse.csr_matrix((data, indices, indptr), shape=shape)
         matrix.check_format(full_check=True)
         return matrix
+
+    def catalog(self, items: Vocabulary) -> Catalog:
+        """What the items are; of an older model, which kept titles alone, that."""
+        path = self.folder / _CATALOG
+        if path.exists():
+            return Catalog(items, pl.read_parquet(path))
+        titles = pl.DataFrame({"item_id": items.ids, "title": self.list("titles")}, schema_overrides=_TITLES)
+        return Catalog.of(titles).take(items)
+
+    def part(self, name: str, made: Callable[[Callable[[str], npt.NDArray[Any]], Any], Part]) -> Part | None:
+        """An optional part from its arrays and its JSON value; None where the model has none."""
+        if not (self.folder / f"{name}.json").exists():
+            return None
+        return made(lambda key: self.array(f"{name}.{key}"), self.list(name))
 
     def tags(self, items: Vocabulary) -> TagGraph | None:
         """The tag graph, or None where the model has none."""
