@@ -42,7 +42,8 @@ def prepare(
     split: Annotated[str, typer.Option(help="per-user, leave-one-out or time.")] = "per-user",
     duplicates: Annotated[str, typer.Option(help="Event of a repeated pair that stays: first, last, max.")] = "first",
     cold_items: Annotated[float, typer.Option(help="Share of items kept out of training, to be tested alone.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of the per-user split and the cold items.")] = 0,
+    new_users: Annotated[float, typer.Option(help="Share of users kept out of training, to be met afterwards.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the per-user split, the cold items or the new users.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Read raw files, filter them, split them."""
@@ -57,7 +58,7 @@ def prepare(
     if len(given) != 1:
         raise ConfigError(f"prepare needs exactly one of {', '.join(options)}; found {' and '.join(given) or 'none'}")
     filters = {"--min-rating": min_rating, "--core": core != 5, "--split": split != "per-user"}
-    filters |= {"--duplicates": duplicates != "first", "--seed": 0 if cold_items else seed}
+    filters |= {"--duplicates": duplicates != "first", "--seed": 0 if cold_items or new_users else seed}
     events = {"--user-column": user_column, "--item-column": item_column, "--rating-column": rating_column}
     texts = {"--time-column": time_column, "--id-column": id_column, "--title-column": title_column}
     texts |= {"--text-columns": text_columns, "--category-column": category_column, "--items": items}
@@ -72,6 +73,7 @@ def prepare(
         duplicates=duplicates,  # type: ignore[arg-type]
         seed=seed,
         cold_items=cold_items,
+        new_users=new_users,
     )
     if amazon is not None:
         raw, source = read_amazon(*amazon), "amazon"

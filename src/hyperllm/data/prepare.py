@@ -32,9 +32,13 @@ KIND = "dataset"
 USUAL_THRESHOLD = 4.0
 
 
+HELD_OUT = ("cold_items", "new_users")
+"""Settings that take whole items or users out of training; 0 where a split is an ordinary one."""
+
+
 @dataclass(frozen=True)
 class PrepareConfig:
-    """How events become a data set; only ``cold_items`` and its seed apply to a published split."""
+    """How events become a data set; only ``cold_items``, ``new_users`` and their seed apply to a published split."""
 
     min_rating: float | None = None
     """Least rating that counts; None means 4 where there are ratings, and no threshold where there are none."""
@@ -45,9 +49,11 @@ class PrepareConfig:
     duplicates: Keep = "first"
     """Which event of a repeated pair stays."""
     seed: int = 0
-    """Seed of the ``per-user`` split, and of the cold items."""
+    """Seed of the ``per-user`` split, and of the cold items or new users."""
     cold_items: float = 0.0
     """Share of the items, from 0 to below 1, that no model shall know; see `hyperllm.data.split.without_items`."""
+    new_users: float = 0.0
+    """Share of the users, from 0 to below 1, that no model shall know; see `hyperllm.data.split.without_users`."""
 
     def __post_init__(self) -> None:
         for name, value, choices in (("split", self.split, get_args(Rule)), ("duplicates", self.duplicates, KEEPS)):
@@ -55,8 +61,11 @@ class PrepareConfig:
                 raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
         if self.core < 0 or self.seed < 0:
             raise ConfigError(f"core is {self.core} and seed is {self.seed}; neither may be negative.")
-        if not 0 <= self.cold_items < 1:
-            raise ConfigError(f"cold_items is {self.cold_items}; expected a share of the items, from 0 to below 1.")
+        for name in HELD_OUT:
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {share}; expected a share, from 0 to below 1.")
+        if self.cold_items and self.new_users:
+            raise ConfigError("cold_items and new_users are tested apart; make a workspace of each.")
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,29 @@ class ColdCounts:
 
 
 @dataclass(frozen=True)
+class NewUserCounts:
+    """What making users new did: their number, the interactions given and tested, and those in no part."""
+
+    users: int
+    given: int
+    tested: int
+    left_out: int
+
+    @classmethod
+    def of(cls, whole: Split, split: Split) -> NewUserCounts:
+        """Compare a split with the one that new users made of it."""
+        before, after = (sum(len(part.part(name)) for name in PARTS) for part in (whole, split))
+        left_out = before - after - len(split.given)
+        return cls(len(np.unique(split.given.user)), len(split.given), len(split.test), left_out)
+
+    def __str__(self) -> str:
+        return (
+            f"new users: {self.users:,}, unknown in training; {self.given:,} of their interactions are given to the "
+            f"finished model, {self.tested:,} are the test part; {self.left_out:,} of others in test left out"
+        )
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The report of `prepare`: what stands in the workspace now, and what was left out on the way."""
 
@@ -102,6 +134,8 @@ class Prepared:
     """Size of an imported tag set."""
     cold: ColdCounts | None = None
     """What was made cold, where anything was."""
+    new: NewUserCounts | None = None
+    """Who was made new, where anybody was."""
     skipped: bool = field(default=False, compare=False)
     """True where all of it was there already, made from the same files and settings."""
 
@@ -114,7 +148,7 @@ class Prepared:
             f"density {card.density:.4%}",
             f"{' / '.join(PARTS)}: {parts}",
             *(str(dropped) for dropped in self.dropped),
-            *([] if self.cold is None else [str(self.cold)]),
+            *(str(counts) for counts in (self.cold, self.new) if counts is not None),
         ]
         if self.tags:
             lines.append(
@@ -138,12 +172,13 @@ class Prepared:
             warnings=tuple(facts["warnings"]),
             tags=None if facts["tags"] is None else TagCounts(**facts["tags"]),
             cold=None if facts.get("cold") is None else ColdCounts(**facts["cold"]),
+            new=None if facts.get("new") is None else NewUserCounts(**facts["new"]),
             skipped=skipped,
         )
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Card, ColdCounts, Dropped, TagCounts)):
+    if isinstance(value, (Card, ColdCounts, Dropped, NewUserCounts, TagCounts)):
         return asdict(value)
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
@@ -153,7 +188,7 @@ def _plain(value: Any) -> Any:
 def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = None, source: str = "table") -> Prepared:
     """Filter and split ``raw``, write the artifacts into ``workspace``, and say what happened.
 
-    A raw split is kept, and no filter applies to it; items are made cold in any. Nothing is written where the artifacts
+    A raw split is kept, and no filter applies to it; items are made cold or users new in any. Nothing is written where the artifacts
     are already made from the same inputs and settings, nor when anything is wrong with the data (`DataError`): then
     what was there stays.
     """
@@ -165,6 +200,7 @@ def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = Non
     kept, whole, dropped = _kept(raw) if isinstance(raw.interactions, Split) else _filtered(raw, config)
     catalog = raw.catalog.take(kept.items)
     split, cold = _cooled(whole, config)
+    split, new = _renewed(split, config)
     report = Prepared(
         card=Card.of(kept, catalog),
         parts={name: len(split.part(name)) for name in PARTS},
@@ -172,6 +208,7 @@ def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = Non
         warnings=(*raw.notes, *_warnings(raw, kept, catalog, whole)),
         tags=_tag_counts(raw.tags),
         cold=cold,
+        new=new,
     )
     _write(workspace, raw, kept, catalog, split, report, recorded)
     return report
@@ -195,11 +232,12 @@ def load_report(workspace: Path) -> Prepared:
 
 
 def _recorded(raw: RawData, config: PrepareConfig, source: str) -> dict[str, Any]:
-    """The settings that matter to this data, as a JSON object; no ``cold_items`` where there are none."""
+    """The settings that matter to this data, as a JSON object; of `HELD_OUT` only what is above 0."""
     filters = {} if isinstance(raw.interactions, Split) else asdict(config)
-    filters.pop("cold_items", None)
-    cold = {"cold_items": config.cold_items, "seed": config.seed} if config.cold_items else {}
-    return {**filters, **cold, "source": source, "reading": dict(raw.reading)}
+    held = {name: share for name in HELD_OUT if (share := getattr(config, name))}
+    filters = {name: value for name, value in filters.items() if name not in HELD_OUT}
+    seed = {"seed": config.seed} if held else {}
+    return {**filters, **held, **seed, "source": source, "reading": dict(raw.reading)}
 
 
 def _is_current(workspace: Path, raw: RawData, recorded: dict[str, Any]) -> bool:
@@ -248,6 +286,14 @@ def _cooled(whole: Split, config: PrepareConfig) -> tuple[Split, ColdCounts | No
     split = splitting.without_items(whole, config.cold_items, seed=config.seed)
     items = len(splitting.cold_items(whole, config.cold_items, seed=config.seed))
     return split, ColdCounts.of(whole, split, items=items)
+
+
+def _renewed(whole: Split, config: PrepareConfig) -> tuple[Split, NewUserCounts | None]:
+    """The split without the users that shall be new, and what that did."""
+    if not config.new_users:
+        return whole, None
+    split = splitting.without_users(whole, config.new_users, seed=config.seed)
+    return split, NewUserCounts.of(whole, split)
 
 
 def _warnings(raw: RawData, kept: Interactions, catalog: Catalog, split: Split) -> list[str]:

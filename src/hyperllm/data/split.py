@@ -1,13 +1,13 @@
 """Train, validation and test.
 
-Knows three rules that divide interactions, and how items are made cold; each seeded or deterministic. Does not know any
+Knows three rules that divide interactions, and how items are made cold and users new; each seeded or deterministic. Does not know any
 model or metric.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,17 +23,29 @@ KIND = "split"
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 Rule = Literal["per-user", "leave-one-out", "time"]
+NO_PAIRS = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+_GIVEN = "given"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint sets of pairs over one pair of vocabularies."""
+    """Three disjoint sets of pairs over one pair of vocabularies.
+
+    ``given`` are pairs of users in no other part but ``test``: what is told of them when the finished model meets them
+    (`without_users`); empty in an ordinary split.
+    """
 
     users: Vocabulary
     items: Vocabulary
     train: Pairs
     valid: Pairs
     test: Pairs
+    given: Pairs = NO_PAIRS
+
+    def told(self) -> Split:
+        """The split once its new users were met: what was given of them counts as training."""
+        sides = (np.concatenate([getattr(self.train, side), getattr(self.given, side)]) for side in ("user", "item"))
+        return replace(self, train=Pairs(*sides), given=NO_PAIRS)
 
     def part(self, name: Part) -> Pairs:
         """The pairs of one part."""
@@ -48,8 +60,9 @@ class Split:
         with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
             pl.DataFrame({"user_id": self.users.ids}).write_parquet(work / "users.parquet")
             pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")
-            for name in PARTS:
-                pairs = self.part(name)
+            for name, pairs in [*((name, self.part(name)) for name in PARTS), (_GIVEN, self.given)]:
+                if name == _GIVEN and not len(pairs):
+                    continue
                 pl.DataFrame({"user": pairs.user, "item": pairs.item}).write_parquet(work / f"{name}.parquet")
 
     @classmethod
@@ -57,7 +70,7 @@ class Split:
         """Read what `save` wrote."""
         artifacts.read(folder, KIND)
         parts: dict[str, Pairs] = {}
-        for name in PARTS:
+        for name in (*PARTS, *([_GIVEN] if (folder / f"{_GIVEN}.parquet").exists() else [])):
             frame = pl.read_parquet(folder / f"{name}.parquet")
             parts[name] = Pairs(frame["user"].to_numpy(), frame["item"].to_numpy())
         return cls(
@@ -111,6 +124,34 @@ def without_items(split: Split, share: float, *, seed: int = 0) -> Split:
             f"{len(tested):,} to test; take another share"
         )
     return Split(split.users, split.items, train, valid, tested)
+
+
+def without_users(split: Split, share: float, *, seed: int = 0) -> Split:
+    """Make round(share · U) users, drawn by the seed, new to every model: no part but ``test`` is about them.
+
+    Of a drawn user's n items, of whichever part, max(1, round(n / 5)) at random are the test and the others are
+    ``given``; other users' test interactions are left out. The vocabularies stay. With ``share`` 0 nothing changes.
+    Raises `DataError` where no user is drawn, or nothing is left to train on or to test.
+    """
+    if not share:
+        return split
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(split.users))[: round(share * len(split.users))]
+    drawn = [split.part(name).take(np.isin(split.part(name).user, chosen)) for name in PARTS]
+    user, item = (np.concatenate([getattr(pairs, side) for pairs in drawn]) for side in ("user", "item"))
+    order = np.lexsort((rng.permutation(len(user)), user))
+    user, item = user[order], item[order]
+    count = np.bincount(user, minlength=len(split.users))
+    place = np.arange(len(user)) - (np.cumsum(count) - count)[user]
+    tested = (place < np.maximum(1, np.round(count / 5))[user]) & (count[user] > 1)
+    train, valid = (split.part(name).take(~np.isin(split.part(name).user, chosen)) for name in ("train", "valid"))
+    if not len(train) or not tested.any():
+        raise DataError(
+            f"{len(chosen):,} new users of {len(split.users):,} leave {len(train):,} interactions to train on and "
+            f"{int(tested.sum()):,} to test; take another share"
+        )
+    held = Pairs(user, item)
+    return Split(split.users, split.items, train, valid, held.take(tested), held.take(~tested))
 
 
 def _rank_from_end(interactions: Interactions, order: Rows) -> tuple[Rows, Rows]:
