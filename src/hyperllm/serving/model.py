@@ -13,8 +13,9 @@ A ``lorentz`` model may be fused: its last ``flat`` columns are Euclidean factor
 in a product space H × E and score = ⟨u, i⟩_L + u_f·i_f, still one matrix product. It ranks by both; distances are those
 of the points alone.
 
-Dense scores are computed in float64 and forget their last 12 bits, where only the order of summation shows: equal items
-tie exactly, whatever the batch they are scored in, and ties go by row number.
+Dense scores are computed in float64, pair by pair, and forget their last 12 bits, where only the order of summation
+shows: equal items tie exactly, whatever the batch they are scored in, and ties go by row number. A float32 product
+finds the few pairs worth it (`scan`).
 """
 
 from __future__ import annotations
@@ -42,19 +43,21 @@ from hyperllm.serving.product import (
     Doubles,
     Floats,
     ItemSide,
+    SparseSide,
     cosine,
     flipped,
     minus_distance,
     norms,
     raised,
 )
+from hyperllm.serving.scan import best, users_at_once
 
 Geometry = Literal["lorentz", "inner"]
 Vectors = Floats | sparse.csr_matrix
 KIND = storage.KIND
 _SCORES_AT_ONCE = 2**24
 _SCORES_IN_CACHE = 2**21
-_USERS_AT_ONCE = 64  # fewer than this and converting the items costs more than the product
+_USERS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,19 +206,32 @@ class ScoreModel:
         mask: sparse.csr_matrix | None = None,
         candidates: Rows | None = None,
     ) -> TopK:
-        """The k best items of each row of ``user_rows`` (b,), at most 2²⁴ scores in memory at a time.
+        """The k best items of each row of ``user_rows`` (b,), a block of scores in memory at a time.
 
         ``mask`` (U, I) holds one row for every user; its stored pairs are never returned. ``candidates`` restricts the
         ranking to these item rows.
         """
         rows = self._checked(user_rows, len(self.users), what="user")
-        right = ItemSide.of(
-            self.item_vectors,
-            curved=self._curved,
-            sparse_left=not isinstance(self.user_vectors, np.ndarray),
-            chosen=None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item")),
-        )
+        chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
+        if not isinstance(self.user_vectors, np.ndarray):
+            return _ranked_sparse(self.user_vectors[rows], self._sparse_right, k, mask, rows, chosen)
+        right = self._right if chosen is None else self._right.of_rows(chosen)
         return _ranked(lambda part: self._queries(rows[part]), right, len(rows), k, mask, rows)
+
+    @cached_property
+    def _right(self) -> ItemSide:
+        """Right factors of the score product."""
+        return ItemSide.of(self.item_vectors, curved=self._curved)
+
+    @cached_property
+    def _sparse_right(self) -> SparseSide:
+        return SparseSide(np.asarray(self.item_vectors))
+
+    @cached_property
+    def _near(self) -> ItemSide:
+        """Right factors of nearness between items."""
+        scale = None if self.geometry == "lorentz" else 1.0 / norms(self.item_points)
+        return ItemSide.of(self.item_points, curved=self._curved, scale=scale)
 
     def similar(self, item_rows: Rows, k: int) -> TopK:
         """The k nearest other items of each row of ``item_rows`` (b,).
@@ -228,15 +244,13 @@ class ScoreModel:
             (np.ones(len(rows), dtype=np.float32), rows, np.arange(len(rows) + 1)), shape=(len(rows), len(self.items))
         )
         own = np.arange(len(rows), dtype=np.int64)
-        points = self.item_points
-        scale = None if self.geometry == "lorentz" else 1.0 / norms(points)
+        points, scale = self.item_points, self._near.scale
 
         def queries(part: slice) -> Doubles:
             left = points[rows[part]].astype(np.float64)
             return flipped(left) if scale is None else left * scale[rows[part], None]
 
-        right = ItemSide.of(points, curved=self._curved, scale=scale)
-        return _ranked(queries, right, len(rows), k, itself, own)
+        return _ranked(queries, self._near, len(rows), k, itself, own)
 
     def shown_scores(self, user_rows: Rows, found: TopK) -> Doubles:
         """What a person is shown for ``found``, the answer of `topk` for these users; −inf where an item is −1.
@@ -270,18 +284,16 @@ class ScoreModel:
             raise DataError(f"{what} rows must be a flat array of numbers from 0 to {size - 1:,}; got {rows!r}.")
         return rows
 
-    def _queries(self, rows: Rows) -> Doubles | sparse.csr_matrix:
-        """Left factors of the score product for users (b,)."""
-        if not isinstance(self.user_vectors, np.ndarray):
-            return self.user_vectors[rows]
-        left = self.user_vectors[rows].astype(np.float64)
+    def _queries(self, rows: Rows) -> Doubles:
+        """Left factors of the score product for users (b,) whose vectors are dense."""
+        left = cast(Floats, self.user_vectors)[rows].astype(np.float64)
         if self._curved:
             flipped(left[:, : self._curved])
         return left
 
 
 def _ranked(
-    queries: Callable[[slice], Doubles | sparse.csr_matrix],
+    queries: Callable[[slice], Doubles],
     right: ItemSide,
     count: int,
     k: int,
@@ -289,22 +301,54 @@ def _ranked(
     mask_rows: Rows,
 ) -> TopK:
     """The k best items of ``right`` for ``count`` left factors, which ``queries`` gives part by part."""
+    step = users_at_once(check_k(k))
+    parts = [slice(start, start + step) for start in range(0, count, step)]
+    hidden = (_hidden(mask, mask_rows[part], len(right.vectors), right.chosen) for part in parts)
+    found = [best(queries(part), right, k, hidden=veil) for part, veil in zip(parts, hidden, strict=True)]
+    return _joined(found, k, right.chosen)
+
+
+def _ranked_sparse(
+    left: sparse.csr_matrix,
+    right: SparseSide,
+    k: int,
+    mask: sparse.csr_matrix | None,
+    mask_rows: Rows,
+    chosen: Rows | None,
+) -> TopK:
+    """The k best items for sparse left factors (b, d), from dense scores."""
     check_k(k)
-    width, chosen = len(right), right.chosen
-    found: list[TopK] = []
+    side = right if chosen is None else SparseSide(right.vectors[chosen])
+    width = len(side.vectors)
     step = max(1, min(max(_USERS_AT_ONCE, _SCORES_IN_CACHE // max(1, width)), _SCORES_AT_ONCE // max(1, width)))
-    for start in range(0, count, step):
+    found: list[TopK] = []
+    for start in range(0, len(mask_rows), step):
         part = slice(start, start + step)
-        scores = right.product(queries(part))
-        if mask is not None:
-            hidden = mask[mask_rows[part]]
-            hide(scores, hidden if chosen is None else hidden[:, chosen])
+        hidden = _hidden(mask, mask_rows[part], len(right.vectors), chosen)
+        scores = side.product(left[part])
+        if hidden is not None:
+            hide(scores, hidden)
         found.append(topk(scores, k))
-    items = np.concatenate([f.items for f in found]) if found else np.empty((0, k), dtype=np.int64)
+    return _joined(found, k, chosen)
+
+
+def _hidden(mask: sparse.csr_matrix | None, rows: Rows, items: int, chosen: Rows | None) -> sparse.csr_matrix | None:
+    """Rows of the mask over the items to rank."""
+    if mask is None:
+        return None
+    if _columns(mask) != items:
+        raise MisalignedArrays(f"the mask has {_columns(mask):,} columns; the model has {items:,} items.")
+    return mask[rows] if chosen is None else mask[rows][:, chosen]
+
+
+def _joined(found: list[TopK], k: int, chosen: Rows | None) -> TopK:
+    """Parts one after the other, places among the ``chosen`` told as item rows."""
+    if not found:
+        return TopK(np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32))
+    items = np.concatenate([f.items for f in found])
     if chosen is not None:
-        items = np.where(items == NOTHING, NOTHING, chosen[items] if width else NOTHING)
-    best = np.concatenate([f.scores for f in found]) if found else np.empty((0, k), dtype=np.float32)
-    return TopK(items, best)
+        items = np.where(items == NOTHING, NOTHING, chosen[items] if len(chosen) else NOTHING)
+    return TopK(items, np.concatenate([f.scores for f in found]))
 
 
 def _columns(vectors: Vectors) -> int:

@@ -7,8 +7,9 @@ items, ``d`` columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,66 +20,117 @@ from hyperllm.ids import Rows
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 FLOATS_AT_ONCE = 2**22
+FLOATS_IN_CACHE = 2**17
 
 
 @dataclass(frozen=True, eq=False)
 class ItemSide:
     """The item side of the product: vectors (I, d), which rows of them, and a factor an item for cosines.
 
-    The first ``curved`` columns are points of the hyperboloid; 0 where all are Euclidean.
+    The first ``curved`` columns are points of the hyperboloid; 0 where all are Euclidean. ``slack`` (I,), times the
+    length of a left row, plus ``least`` bounds how far `approximate` and `settled` `exact` scores lie apart; ``reach``
+    is the length of the longest item, ``whole`` tells whether float32 holds such products at all.
     """
 
     vectors: Floats
     curved: int
-    chosen: Rows | None
     scale: Doubles | None
-    turned: Floats | None
+    slack: Doubles
+    reach: float
+    least: float
+    whole: bool
+    chosen: Rows | None = None
 
     @classmethod
-    def of(
-        cls,
-        vectors: Floats,
-        *,
-        curved: int,
-        sparse_left: bool = False,
-        chosen: Rows | None = None,
-        scale: Doubles | None = None,
-    ) -> ItemSide:
-        """Prepare; a sparse left factor wants the right one transposed, row by row."""
-        turned = None
-        if sparse_left:
-            turned = np.ascontiguousarray((vectors if chosen is None else vectors[chosen]).T)
-        return cls(vectors, curved, chosen, scale, turned)
+    def of(cls, vectors: Floats, *, curved: int, scale: Doubles | None = None) -> ItemSide:
+        """Prepare all items, which takes one look at each."""
+        vectors = np.asarray(vectors)
+        columns = vectors.shape[1]
+        size, off = np.empty(len(vectors)), np.zeros(len(vectors))
+        for part in _parts(len(vectors), columns):
+            points = vectors[part].astype(np.float64)
+            size[part] = sizes(points)
+            if curved:
+                off[part] = np.abs(raised(points[:, :curved])[:, 0] - vectors[part, 0])
+        stretch = 1.0 if scale is None else max(1.0, float(scale.max(initial=0.0)))
+        whole = stretch < 1e20 and float(size.max(initial=0.0)) < 1e30
+        if scale is not None:
+            size *= scale
+        reach = float((size + off).max(initial=0.0))
+        # d roundings of a float32 dot product and a few of its inputs; the time coordinate; what `settled` forgets.
+        slack = 1.01 * (columns + 8) * 2.0**-24 * (size + off) + off + 2.0**-38 * reach
+        least = 4.0 * columns * 2.0**-126 * stretch  # numbers too small for float32
+        return cls(vectors, curved, scale, slack, reach, least, whole)
+
+    def of_rows(self, rows: Rows) -> ItemSide:
+        """These rows of it alone."""
+        return replace(self, slack=self.slack[rows], chosen=rows)
 
     def __len__(self) -> int:
-        return len(self.vectors) if self.chosen is None else len(self.chosen)
+        return len(self.slack)
 
-    def product(self, left: Doubles | sparse.csr_matrix) -> npt.NDArray[Any]:
-        """Scores (b, I), converting so many item rows at a time that the copy stays small."""
-        if not isinstance(left, np.ndarray):
-            return np.asarray(left @ self.turned)
-        scores = np.empty((len(left), len(self)))
-        step = max(1, FLOATS_AT_ONCE // max(1, self.vectors.shape[1]))
-        for start in range(0, len(self), step):
-            part = slice(start, start + step)
-            which = part if self.chosen is None else self.chosen[part]
-            points = self.vectors[which].astype(np.float64)
+    @cached_property
+    def widest(self) -> float:
+        """The largest slack."""
+        return float(self.slack.max(initial=0.0))
+
+    def approximate(self, left: Floats, part: slice, *, out: Floats) -> None:
+        """Scores (b, w) of ``left`` (b, d) and the items of ``part``, in float32."""
+        which = part if self.chosen is None else self.chosen[part]
+        np.matmul(left, self.vectors[which].T, out=out)
+        if self.scale is not None:
+            out *= self.scale[which].astype(np.float32)
+
+    def exact(self, left: Doubles, row: Rows, column: Rows) -> Doubles:
+        """Scores (n,) of left rows and items taken pair by pair, which depend on nothing but the pair."""
+        which = column if self.chosen is None else self.chosen[column]
+        scores = np.empty(len(row))
+        for part in _parts(len(row), self.vectors.shape[1]):
+            points = self.vectors[which[part]].astype(np.float64)
             if self.curved:
                 raised(points[:, : self.curved])
             elif self.scale is not None:
-                points *= self.scale[which][:, None]
-            np.matmul(left, points.T, out=scores[:, part])
-        return settled(scores)
+                points *= self.scale[which[part]][:, None]
+            np.einsum("nd,nd->n", left[row[part]], points, out=scores[part])
+        return scores
 
 
-def settled(scores: Doubles) -> Doubles:
-    """Round to 40 of 52 bits of the largest score, in place."""
-    top = max(float(scores.max(initial=0.0)), -float(scores.min(initial=0.0)))
-    if 0.0 < top < np.inf:
-        anchor = 1.5 * 2.0 ** (np.ceil(np.log2(top)) + 12)
-        scores += anchor
-        scores -= anchor
+def _parts(count: int, columns: int) -> Iterator[slice]:
+    """Slices of rows whose float64 copy stays in the cache."""
+    step = max(1, FLOATS_IN_CACHE // max(1, columns))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+@dataclass(frozen=True, eq=False)
+class SparseSide:
+    """The item side of the product with sparse left rows, which read it column by column."""
+
+    vectors: Floats
+
+    def product(self, left: sparse.csr_matrix) -> Floats:
+        """Scores (b, I); where few columns occur only those are read."""
+        columns, place = np.unique(left.indices, return_inverse=True)
+        if 8 * len(columns) > self.vectors.shape[1]:
+            return np.asarray(left @ self._turned)
+        few = sparse.csr_matrix((left.data, place, left.indptr), shape=(len(left.indptr) - 1, len(columns)))
+        return np.asarray(few @ np.ascontiguousarray(self.vectors[:, columns].T))
+
+    @cached_property
+    def _turned(self) -> Floats:
+        return np.ascontiguousarray(self.vectors.T)
+
+
+def settled(scores: Doubles, top: Doubles) -> Doubles:
+    """Round scores (n,) to 40 of 52 bits of the largest they could be, ``top`` (n,), in place."""
+    anchor = 1.5 * 2.0 ** (np.ceil(np.log2(np.maximum(top, np.finfo(np.float64).tiny))) + 12)
+    scores += anchor
+    scores -= anchor
     return scores
+
+
+def sizes(vectors: Doubles) -> Doubles:
+    """Row lengths (n,)."""
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
 
 
 def raised(points: Doubles) -> Doubles:
