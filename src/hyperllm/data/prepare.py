@@ -188,9 +188,9 @@ def _plain(value: Any) -> Any:
 def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = None, source: str = "table") -> Prepared:
     """Filter and split ``raw``, write the artifacts into ``workspace``, and say what happened.
 
-    A raw split is kept, and no filter applies to it; items are made cold or users new in any. Nothing is written where the artifacts
-    are already made from the same inputs and settings, nor when anything is wrong with the data (`DataError`): then
-    what was there stays.
+    A raw split is kept, and no filter applies to it; items are made cold or users new in any. Nothing is written where
+    the artifacts are already made from the same inputs and settings, nor when anything is wrong with the data
+    (`DataError`): then what was there stays.
     """
     config = config or PrepareConfig()
     recorded = _recorded(raw, config, source)

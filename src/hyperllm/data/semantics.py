@@ -71,9 +71,18 @@ class Semantics:
 
 def centred(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Vectors (n, d₁) minus the mean of those that are not 0, of unit length; what was 0, a missing text, stays 0."""
+    return unit_from_mean(vectors, mean_of_told(vectors))
+
+
+def mean_of_told(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(d₁,) the mean of the vectors (n, d₁) that are not 0; 0 where none is."""
+    told = vectors.any(axis=1)
+    return vectors[told].mean(axis=0, dtype=np.float64) if told.any() else np.zeros(vectors.shape[1])
+
+
+def unit_from_mean(vectors: npt.NDArray[np.float32], mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Vectors (n, d₁) minus ``mean`` (d₁,), of unit length; what was 0, a missing text, stays 0."""
     told = vectors.any(axis=1)
     away = np.zeros(vectors.shape)
-    if not told.any():
-        return away
-    away[told] = vectors[told] - vectors[told].mean(axis=0, dtype=np.float64)
+    away[told] = vectors[told] - mean
     return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)

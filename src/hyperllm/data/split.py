@@ -1,7 +1,7 @@
 """Train, validation and test.
 
-Knows three rules that divide interactions, and how items are made cold and users new; each seeded or deterministic. Does not know any
-model or metric.
+Knows three rules that divide interactions, and how items are made cold and users new; each seeded or deterministic.
+Does not know any model or metric.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from hyperllm.evaluation.evaluate import KIND, Candidates, Evaluation, Mask, Par
 from hyperllm.evaluation.groups import by_activity
 from hyperllm.evaluation.ledger import record
 from hyperllm.experiments.workspace import RUN, Workspace
+from hyperllm.serving.folding import folded
 from hyperllm.serving.model import ScoreModel
 
 
@@ -43,11 +44,17 @@ def evaluate_run(
     groups: int | None = None,
     command: str | None = None,
 ) -> Measured:
-    """Rank items for every user of ``part``; the per-user table is kept in the run, a look at test is recorded."""
+    """Rank items for every user of ``part``; the per-user table is kept in the run, a look at test is recorded.
+
+    Users that were kept out of training (`hyperllm.data.split.without_users`) are folded in first.
+    """
     place = Workspace.opened(workspace)
     folder = place.run(run)
     split = place.split()
-    result = evaluate(ScoreModel.load(folder / "model"), split, part=part, k=k, mask=mask, candidates=candidates)
+    model = ScoreModel.load(folder / "model")
+    if len(split.given):
+        model, split = folded(model, split.given), split.told()
+    result = evaluate(model, split, part=part, k=k, mask=mask, candidates=candidates)
     result.save(kept(folder, part, mask, candidates), run=run, inputs=_measured_on(place, run))
     record(workspace, result, run=run, command=command, config=artifacts.read(folder, RUN).config)
     return Measured(result, None if groups is None else by_activity(result, split, groups=groups))

@@ -28,6 +28,7 @@ from hyperllm.errors import ConfigError, DataError, choose
 from hyperllm.extraction import profiles as written
 from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.extraction.vectors import read_vectors
+from hyperllm.ids import Rows
 from hyperllm.llm.chats import folder_name
 from hyperllm.llm.encoder import TextEncoder
 from hyperllm.llm.encoders import DEFAULT_ENCODER, OPENAI, RemoteEncoder, opened_encoder
@@ -139,11 +140,14 @@ def item_texts(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
     named: list[list[int]] = [[] for _ in texts]
     for tag, item in tags.tag_items:
         named[item].append(int(tag))
-    lines = [
-        ", ".join(tags.names[t] for t in sorted(mine, key=lambda t: (spread[t] < 2, spread[t], t))[:NAMED_TAGS])
-        for mine in named
-    ]
-    return [f"{text} Tags: {line}.".strip() if line else text for text, line in zip(texts, lines, strict=True)]
+    return [tagged_text(text, mine, tags.names, spread) for text, mine in zip(texts, named, strict=True)]
+
+
+def tagged_text(text: str, tags: Sequence[int], names: Sequence[str], spread: Rows) -> str:
+    """A text, then the names of its item's tags, those first that few items carry (``spread`` counts them)."""
+    chosen = sorted(tags, key=lambda tag: (spread[tag] < 2, spread[tag], tag))[:NAMED_TAGS]
+    line = ", ".join(names[tag] for tag in chosen)
+    return f"{text} Tags: {line}.".strip() if line else text
 
 
 def _texts(

@@ -77,6 +77,11 @@ class Phrases:
         return max(few, together) <= self.shared[term] <= max(few, widest * len(self.terms))
 
 
+def title_terms(title: str | None) -> list[str]:
+    """The terms of one title without its catalogue: units cannot be told from words, so they take part."""
+    return list(dict.fromkeys(_terms(tokens(title), LITTLE)))
+
+
 def _parts(term: str) -> list[str]:
     return term.replace(_AND, " ").split(" ")
 

@@ -30,10 +30,10 @@ from hyperllm.frameworks.fusion import fuse
 from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
 from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.phase1 import Phase1Vectors
-from hyperllm.frameworks.placement import Placement
 from hyperllm.frameworks.world import World
 from hyperllm.geometry.manifold import Euclidean
 from hyperllm.serving.content import Experts, LinearInputs
+from hyperllm.serving.placement import Placement
 from hyperllm.training.allocator import keep_freed_memory
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import CLOSED_FORM, Epoch, FitReport
@@ -159,7 +159,7 @@ class _Run:
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         """Phases 1 and 2, and what the settings add to them."""
         trained = self._phases(world, config, phase1)
-        place = Placement.none(world.items) if config.compat else Placement.of(world)
+        place = Placement.none(world.items) if config.compat else world.placement()
         if len(place.rows):
             placed = place.points if trained.geometry == "lorentz" else place.between
             trained = replace(trained, items=placed(trained.items))

@@ -7,7 +7,9 @@ Shapes: u users, i items, t tags, d₁ text dims.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from hyperllm.data.semantics import Semantics
+from hyperllm.data.semantics import Semantics, centred
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import MisalignedArrays
 from hyperllm.graph import Graph
 from hyperllm.ids import Rows
+from hyperllm.serving.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,17 @@ class World:
     def clicked(self) -> npt.NDArray[np.bool_]:
         """Which items (i,) have a training pair."""
         return np.bincount(self.train[:, 1], minlength=self.items) > 0
+
+    def placement(self) -> Placement:
+        """Where its items without a training pair go: by their texts, or by their tags where these say nothing."""
+        return Placement.of(self._contents(), self.clicked())
+
+    def _contents(self) -> Iterator[Any]:
+        """Rows of unit length (i, …): texts, then tags."""
+        if self.semantics is not None:
+            yield centred(self.semantics.item_vectors).astype(np.float32)
+        if self.tags is not None:
+            yield sparse.csr_array(self.tags.rows().T)
 
     def seen(self, users: Rows | None = None) -> tuple[Tensor, Tensor]:
         """CSR (indptr (u+1,), indices) of the training pairs, of these ``users`` or of all, on the device."""

@@ -21,6 +21,7 @@ finds the few pairs worth it (`scan`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from scipy import sparse
 
 from hyperllm.data.catalog import Catalog
 from hyperllm.data.split import Split
-from hyperllm.data.tags import TagGraph
+from hyperllm.data.tags import UNKNOWN_LEVEL, TagGraph
 from hyperllm.errors import ConfigError, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k, hide, topk
 from hyperllm.ids import Rows, Vocabulary
@@ -64,10 +65,10 @@ _USERS_AT_ONCE = 64
 class ScoreModel:
     """``user_vectors`` (U, d) float32 or CSR, ``item_vectors`` (I, d) float32, ``seen`` (U, I) CSR of training pairs.
 
-    ``catalog`` says what the items are, ``tags`` belongs to the same items. ``flat`` counts the trailing columns of both
-    matrices that are Euclidean factors beside points of the hyperboloid; 0 with ``inner``. ``content`` and ``linear``
-    are what new items and users join by, None where nothing was kept. Raises `ConfigError`, `MisalignedArrays` or
-    `DataError` where the parts do not fit.
+    ``catalog`` says what the items are, ``tags`` belongs to the same items. ``flat`` counts the trailing columns of
+    both matrices that are Euclidean factors beside points of the hyperboloid; 0 with ``inner``. ``content`` and
+    ``linear`` are what new items and users join by, None where nothing was kept. Raises `ConfigError`,
+    `MisalignedArrays` or `DataError` where the parts do not fit.
     """
 
     users: Vocabulary
@@ -88,7 +89,7 @@ class ScoreModel:
         _check_shapes(self)
         _check_flat(self)
         for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
-            _check_values(what, vectors, self._curved)
+            _check_values(what, vectors, self.curved)
 
     @cached_property
     def titles(self) -> tuple[str | None, ...]:
@@ -100,19 +101,42 @@ class ScoreModel:
         """How many users (I,) have seen each item in training."""
         return np.bincount(self.seen.indices, minlength=len(self.items)).astype(np.int64)
 
+    @cached_property
+    def tag_columns(self) -> sparse.csc_matrix:
+        """(t, I) `TagGraph.rows`, to take items from; only where there are tags."""
+        assert self.tags is not None, "this model has no tags"
+        return sparse.csc_matrix(self.tags.rows())
+
+    @cached_property
+    def tag_depth(self) -> Doubles:
+        """(I,) mean level of the items' tags, 0 without any; of tags without levels the mean log rarity."""
+        assert self.tags is not None, "this model has no tags"
+        tag, item = self.tags.tag_items.T
+        depth = self.tags.level.astype(np.float64)
+        if (depth == UNKNOWN_LEVEL).any():
+            depth = np.log(len(self.items) / np.maximum(np.bincount(tag, minlength=len(depth)), 1))
+        count = np.maximum(np.bincount(item, minlength=len(self.items)), 1)
+        return np.bincount(item, depth[tag], minlength=len(self.items)) / count
+
+    @cached_property
+    def radii(self) -> Doubles:
+        """(I,) distances of the items' points from the origin; only of the hyperboloid."""
+        assert self.curved, "this model is not hyperbolic"
+        return np.arcsinh(np.linalg.norm(self.item_points[:, 1:].astype(np.float64), axis=1))
+
     @property
     def user_points(self) -> Vectors:
         """The users' points (U, d − flat), without the factors; with ``inner`` all columns."""
-        return self.user_vectors[:, : self._curved] if self.flat else self.user_vectors
+        return self.user_vectors[:, : self.curved] if self.flat else self.user_vectors
 
     @property
     def item_points(self) -> Floats:
         """The items' points (I, d − flat), without the factors; with ``inner`` all columns."""
-        return self.item_vectors[:, : self._curved] if self.flat else self.item_vectors
+        return self.item_vectors[:, : self.curved] if self.flat else self.item_vectors
 
     @property
-    def _curved(self) -> int:
-        """How many leading columns are the hyperboloid."""
+    def curved(self) -> int:
+        """How many leading columns are the hyperboloid: 1 + its dimension, 0 with ``inner``."""
         return self.item_vectors.shape[1] - self.flat if self.geometry == "lorentz" else 0
 
     @classmethod
@@ -141,6 +165,16 @@ class ScoreModel:
             flat=flat,
             linear=linear,
         )
+
+    def with_users(self, users: Vocabulary, vectors: Vectors, seen: sparse.csr_matrix) -> ScoreModel:
+        """The same items for other users, such as some that were folded in; the items are not checked again."""
+        other = copy(self)
+        kept = {"clicks": self.clicks}  # what everybody clicked does not change with who is asking
+        for name, value in {"users": users, "user_vectors": vectors, "seen": seen, **kept}.items():
+            object.__setattr__(other, name, value)
+        _check_shapes(other)
+        _check_values("user", vectors, self.curved)
+        return other
 
     def save(
         self,
@@ -221,7 +255,7 @@ class ScoreModel:
     @cached_property
     def _right(self) -> ItemSide:
         """Right factors of the score product."""
-        return ItemSide.of(self.item_vectors, curved=self._curved)
+        return ItemSide.of(self.item_vectors, curved=self.curved)
 
     @cached_property
     def _sparse_right(self) -> SparseSide:
@@ -231,10 +265,10 @@ class ScoreModel:
     def _near(self) -> ItemSide:
         """Right factors of nearness between items."""
         scale = None if self.geometry == "lorentz" else 1.0 / norms(self.item_points)
-        return ItemSide.of(self.item_points, curved=self._curved, scale=scale)
+        return ItemSide.of(self.item_points, curved=self.curved, scale=scale)
 
-    def similar(self, item_rows: Rows, k: int) -> TopK:
-        """The k nearest other items of each row of ``item_rows`` (b,).
+    def similar(self, item_rows: Rows, k: int, *, candidates: Rows | None = None) -> TopK:
+        """The k nearest other items of each row of ``item_rows`` (b,), among ``candidates`` where there are some.
 
         ``lorentz``: by hyperbolic distance, scores ⟨i, j⟩_L; factors play no part. ``inner``: by the cosine of the item
         vectors.
@@ -250,7 +284,9 @@ class ScoreModel:
             left = points[rows[part]].astype(np.float64)
             return flipped(left) if scale is None else left * scale[rows[part], None]
 
-        return _ranked(queries, self._near, len(rows), k, itself, own)
+        chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
+        right = self._near if chosen is None else self._near.of_rows(chosen)
+        return _ranked(queries, right, len(rows), k, itself, own)
 
     def shown_scores(self, user_rows: Rows, found: TopK) -> Doubles:
         """What a person is shown for ``found``, the answer of `topk` for these users; −inf where an item is −1.
@@ -268,6 +304,17 @@ class ScoreModel:
         rows = self._checked(item_rows, len(self.items), what="item")
         pair = minus_distance if self.geometry == "lorentz" else cosine
         return self._pairwise(self.item_points[rows], items, pair)
+
+    def products(self, vectors: Vectors, items: Rows) -> Doubles:
+        """Scores (b, n) of users with these ``vectors`` (b, columns), such as folded-in ones, for item rows (n,)."""
+        right = self.item_vectors[items].astype(np.float64)
+        if not isinstance(vectors, np.ndarray):
+            return np.asarray(vectors.astype(np.float64) @ right.T)
+        left = vectors.astype(np.float64)
+        if self.curved:
+            flipped(left[:, : self.curved])
+            raised(right[:, : self.curved])
+        return left @ right.T
 
     def _pairwise(self, left: npt.NDArray[Any], items: Rows, pair: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
         points, out = self.item_points, np.empty(items.shape)
@@ -287,8 +334,8 @@ class ScoreModel:
     def _queries(self, rows: Rows) -> Doubles:
         """Left factors of the score product for users (b,) whose vectors are dense."""
         left = cast(Floats, self.user_vectors)[rows].astype(np.float64)
-        if self._curved:
-            flipped(left[:, : self._curved])
+        if self.curved:
+            flipped(left[:, : self.curved])
         return left
 
 

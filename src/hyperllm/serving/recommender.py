@@ -1,4 +1,4 @@
-"""What a shop calls: recommend, similar, and a whole catalogue of users at once.
+"""What a shop calls: recommend, rank, similar, explain, fold a guest in, and a whole catalogue of users at once.
 
 Knows external ids and asks a `ScoreModel`. Does not know how the model was trained; NumPy only, no torch.
 """
@@ -6,19 +6,29 @@ Knows external ids and asks a `ScoreModel`. Does not know how the model was trai
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from hyperllm.data.sources.table import read_items
 from hyperllm.errors import ConfigError, DataError
-from hyperllm.evaluation.rank import NOTHING, check_k
+from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows, Vocabulary
+from hyperllm.serving.additions import Additions
+from hyperllm.serving.arrange import Order
+from hyperllm.serving.cards import ItemCard
+from hyperllm.serving.disk import Disk
 from hyperllm.serving.explain import Explainer
+from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.frames import Recommendation, Recommendations, SimilarItem, SimilarItems
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.newcomers import Placed, encoder_for, place
+from hyperllm.serving.selection import Filter
 
 Progress = Callable[[int, int], object]
 _BATCH = 4096
@@ -37,8 +47,11 @@ class Recommender:
 
     @classmethod
     def load(cls, path: Path | str) -> Recommender:
-        """Open a run or its ``model/`` folder; raises an `ArtifactError` that says what is wrong with it."""
-        return cls(ScoreModel.load(path))
+        """Open a run or its ``model/`` folder, with the items that were added to it.
+
+        Raises an `ArtifactError` that says what is wrong with it.
+        """
+        return cls(Additions.beside(path).apply(ScoreModel.load(path)))
 
     def in_memory(self) -> Recommender:
         """The same recommender without any file behind it."""
@@ -63,41 +76,141 @@ class Recommender:
         """The items the model knows."""
         return self.model.items
 
+    @cached_property
+    def folding(self) -> Folding:
+        """What the model makes of a history."""
+        return Folding(self.model)
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer.of(self.folding)
+
     def recommend(
-        self, users: Sequence[str], k: int = 10, *, filter_seen: bool = True, explain: bool = False
+        self,
+        users: Sequence[str],
+        k: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter: Filter | None = None,
+        order: Order | None = None,
+        explain: bool = False,
     ) -> Recommendations:
         """The k best items of each user, in the order of ``users``.
 
-        With ``filter_seen`` training items are left out, so a user may get fewer than k. Raises `UnknownId`.
+        With ``filter_seen`` training items are left out, so a user may get fewer than k, as with a narrow ``filter``.
+        ``order`` arranges the best ones anew. Raises `UnknownId`.
         """
         rows = self.users.rows(_ids(users, "users"), what="user")
-        found = self.model.topk(rows, k, mask=self.model.seen if filter_seen else None)
-        scores = self.model.shown_scores(rows, found)
-        explainer = Explainer.of(self.model) if explain else None
+        found = self._found(self.model, rows, k, filter_seen, filter, order)
+        return self._shown(self.model, rows, found, explain=explain)
+
+    def rank(self, users: Sequence[str], items: Sequence[str], *, explain: bool = False) -> Recommendations:
+        """All of the given ``items``, best first, for each user; seen ones too. Raises `UnknownId`."""
+        rows = self.users.rows(_ids(users, "users"), what="user")
+        chosen = np.unique(self.items.rows(_ids(items, "items"), what="item"))
+        if not len(chosen):
+            return Recommendations(())
+        return self._shown(self.model, rows, self.model.topk(rows, len(chosen), candidates=chosen), explain=explain)
+
+    def explain(self, user: str, item: str) -> Recommendation:
+        """Why ``item`` suits ``user``, or how far it does: its score with reasons, whatever its place (``rank`` 0)."""
+        (row,) = self.rank([user], [item], explain=True)
+        return replace(row, rank=0)
+
+    def fold_in(
+        self,
+        histories: Mapping[str, Sequence[str]],
+        k: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter: Filter | None = None,
+        order: Order | None = None,
+        explain: bool = False,
+    ) -> Recommendations:
+        """The k best items of people the model does not know, from the items they chose; `recommend` for guests.
+
+        ``histories`` maps a name to item ids; nothing is kept. Raises `UnknownId` for an unknown item.
+        """
+        guests = self._guests(histories)
+        rows = np.arange(len(guests.users), dtype=np.int64)
+        found = self._found(guests, rows, k, filter_seen, filter, order)
+        return self._shown(guests, rows, found, explain=explain)
+
+    def _guests(self, histories: Mapping[str, Sequence[str]]) -> ScoreModel:
+        """The model for people who are folded in."""
+        told = [self.items.rows(_ids(items, "a history"), what="item") for items in histories.values()]
+        seen = history_matrix(told, len(self.items))
+        return self.model.with_users(Vocabulary(tuple(map(str, histories))), self.folding.vectors(seen), seen)
+
+    def _found(
+        self,
+        model: ScoreModel,
+        rows: Rows,
+        k: int,
+        filter_seen: bool,
+        filter: Filter | None,
+        order: Order | None,
+    ) -> TopK:
+        check_k(k)
+        candidates = None if filter is None else filter.rows(model)
+        mask = model.seen if filter_seen else None
+        if not order:
+            return model.topk(rows, k, mask=mask, candidates=candidates)
+        return order.arranged(model, model.topk(rows, order.pool(k), mask=mask, candidates=candidates), k)
+
+    def _shown(self, model: ScoreModel, rows: Rows, found: TopK, *, explain: bool) -> Recommendations:
+        scores = model.shown_scores(rows, found)
         made: list[Recommendation] = []
         for user, items, score in zip(rows.tolist(), found.items, scores, strict=True):
             kept = items[items != NOTHING]
-            reasons = explainer.explain(user, kept) if explainer else [None] * len(kept)
-            for place, item in enumerate(kept.tolist()):
-                name, title = self.items.ids[item], self.model.titles[item]
-                row = Recommendation(self.users.ids[user], name, place + 1, float(score[place]), title, reasons[place])
-                made.append(row)
+            reasons = self._explainer.explain(model, user, kept) if explain else [None] * len(kept)
+            for n, item in enumerate(kept.tolist()):
+                name, title = self.items.ids[item], model.titles[item]
+                made.append(Recommendation(model.users.ids[user], name, n + 1, float(score[n]), title, reasons[n]))
         return Recommendations(tuple(made))
 
-    def similar(self, items: Sequence[str], k: int = 10) -> SimilarItems:
+    def similar(self, items: Sequence[str], k: int = 10, *, filter: Filter | None = None) -> SimilarItems:
         """The k nearest other items of each item, in the order of ``items``. Raises `UnknownId`.
 
         Nearness is minus the hyperbolic distance, also for a fused model, or the cosine for one that is not hyperbolic.
         """
         rows = self.items.rows(_ids(items, "items"), what="item")
-        found = self.model.similar(rows, k)
+        found = self.model.similar(rows, k, candidates=None if filter is None else filter.rows(self.model))
         scores = self.model.similarities(rows, found.items)
         made = [
-            SimilarItem(query, self.items.ids[item], place + 1, float(score[place]), self.model.titles[item])
+            SimilarItem(query, self.items.ids[item], n + 1, float(score[n]), self.model.titles[item])
             for query, near, score in zip(self.items.take(rows), found.items, scores, strict=True)
-            for place, item in enumerate(near[near != NOTHING].tolist())
+            for n, item in enumerate(near[near != NOTHING].tolist())
         ]
         return SimilarItems(tuple(made))
+
+    def add_items(self, items: Any, **columns: Any) -> tuple[Recommender, Placed]:
+        """This shop with new items in it, and what became of each; nothing is trained, and nothing is written.
+
+        ``items`` is a data frame or the path of a table with item_id and whatever else is known: title, description,
+        brand, categories; ``columns`` are those of `hyperllm.data.sources.table.read_items`. Raises `DataError` where
+        an id is known already, or an item is like nothing known.
+        """
+        catalog, notes = read_items(items, **columns)
+        encode, remark = encoder_for(self.model)
+        placed = place(self.model, catalog, encode=encode)
+        placed = replace(placed, notes=(*notes, *([remark] if remark else []), *placed.notes))
+        return Recommender(placed.model), placed
+
+    @cached_property
+    def disk(self) -> Disk:
+        """The catalogue on the Poincaré disk. Raises `ConfigError` where the model is not hyperbolic."""
+        return Disk.of(self.model)
+
+    def describe(self, item: str) -> ItemCard:
+        """All there is of one item. Raises `UnknownId`."""
+        (row,) = self.items.rows(_ids([item], "items"), what="item")
+        return ItemCard.of(self.model, int(row))
+
+    def history(self, user: str) -> list[str]:
+        """The ids of the items a user had in training. Raises `UnknownId`."""
+        (row,) = self.users.rows(_ids([user], "users"), what="user")
+        return self.items.take(self.model.seen[int(row)].indices)
 
     def recommend_all(
         self,
@@ -105,6 +218,8 @@ class Recommender:
         k: int = 10,
         *,
         filter_seen: bool = True,
+        filter: Filter | None = None,
+        order: Order | None = None,
         progress: Progress | None = None,
     ) -> int:
         """Write the k best items of every user to the Parquet file ``out``; returns the number of rows.
@@ -118,22 +233,24 @@ class Recommender:
             raise DataError(f"the folder {str(out.parent)!r} of the file to write does not exist; make it first.")
         scratch = out.with_name(f".{out.name}.partial")
         try:
-            written = _write_batches(scratch, self._batches(k, filter_seen, progress))
+            written = _write_batches(scratch, self._batches(k, filter_seen, filter, order, progress))
             scratch.replace(out)
         finally:
             scratch.unlink(missing_ok=True)
         return written
 
-    def _batches(self, k: int, filter_seen: bool, progress: Progress | None) -> Iterator[pl.DataFrame]:
+    def _batches(
+        self, k: int, filter_seen: bool, filter: Filter | None, order: Order | None, progress: Progress | None
+    ) -> Iterator[pl.DataFrame]:
         count = len(self.users)
         for start in range(0, count, _BATCH):
             rows = np.arange(start, min(count, start + _BATCH), dtype=np.int64)
-            yield self._batch(rows, k, filter_seen)
+            found = self._found(self.model, rows, k, filter_seen, filter, order)
+            yield self._frame(rows, found)
             if progress is not None:
                 progress(min(count, start + _BATCH), count)
 
-    def _batch(self, rows: Rows, k: int, filter_seen: bool) -> pl.DataFrame:
-        found = self.model.topk(rows, k, mask=self.model.seen if filter_seen else None)
+    def _frame(self, rows: Rows, found: TopK) -> pl.DataFrame:
         scores = self.model.shown_scores(rows, found)
         user, place = np.nonzero(found.items != NOTHING)
         columns = {

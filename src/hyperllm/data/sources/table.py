@@ -64,6 +64,24 @@ def read_table(
     return RawData(found, catalog, inputs=inputs, reading=reading, time_is_per_user=order, notes=tuple(notes))
 
 
+def read_items(
+    items: Table,
+    *,
+    id_column: str | None = None,
+    title_column: str | None = None,
+    text_columns: Sequence[str] = (),
+    category_column: str | None = None,
+) -> tuple[Catalog, tuple[str, ...]]:
+    """Item texts from one table without events, and notes on what was left out.
+
+    Columns are found as in `read_table`.
+    """
+    notes: list[str] = []
+    wanted = ItemNames(id_column, title_column, tuple(text_columns), category_column, like="item_id")
+    catalog, _ = _catalog(load(items, "items"), describe(items, "the item table"), wanted, notes)
+    return catalog, tuple(notes)
+
+
 @dataclass(frozen=True)
 class Names:
     """Columns of the event table that the user named; None means find it."""

@@ -26,7 +26,6 @@ from hyperllm.experiments.workspace import NONE, RUN
 from hyperllm.frameworks.base import CUTOFFS, held_out_metrics
 from hyperllm.frameworks.config import HyperLLMConfig
 from hyperllm.frameworks.linear import LinearExpert
-from hyperllm.frameworks.placement import Placement
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import ranking
 from hyperllm.training.report import SELECTION
@@ -155,7 +154,7 @@ def _linear_alone(study: Study, run: str) -> dict[str, float]:
     world = World.of(split, tags=tags, semantics=study.place.semantics(made.facts["semantics"] or NONE, split))
     rng = Streams(made.config["seed"]).numpy("linear")
     expert = LinearExpert.fit(world, HyperLLMConfig(**settings), rng=rng)
-    users, items = torch.from_numpy(expert.users), torch.from_numpy(Placement.of(world).between(expert.items))
+    users, items = torch.from_numpy(expert.users), torch.from_numpy(world.placement().between(expert.items))
     top = ranking.topk(users, items, min(max(CUTOFFS), world.items), seen=world.seen())
     return held_out_metrics(top.numpy(), world)
 

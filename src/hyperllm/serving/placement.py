@@ -1,24 +1,20 @@
 """Where an item stands that nobody has clicked: between the known items whose content is nearest.
 
-Knows content vectors of new and known items and where the known ones stand. Does not know how they came there.
-Shapes: n new items, i items, d dims.
+Knows content vectors of new and known items and where the known ones stand. Does not know how they came there. NumPy
+only. Shapes: n new items, i items, d dims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 
-from hyperllm.data.semantics import centred
 from hyperllm.evaluation.rank import topk
-from hyperllm.frameworks.world import World
-from hyperllm.geometry import lorentz
 from hyperllm.ids import Rows
 
 Matrix = npt.NDArray[np.float32]
@@ -41,20 +37,20 @@ class Placement:
         return cls(np.empty(0, dtype=np.int64), sparse.csr_array((0, items), dtype=np.float32))
 
     @classmethod
-    def of(cls, world: World) -> Placement:
-        """For the world's items without a training pair, by their texts, or by their tags where these say nothing.
+    def of(cls, contents: Iterable[Any], known: npt.NDArray[np.bool_]) -> Placement:
+        """Place the items that are not ``known`` (i,) by the first of ``contents`` that says something of them.
 
-        An item whose content is like nobody's is left out.
+        ``contents`` are rows of unit length (i, …), such as texts, then tags. An item whose content is like nobody's is
+        left out.
         """
-        clicked = world.clicked()
-        left, known = np.flatnonzero(~clicked), np.flatnonzero(clicked)
-        found = cls.none(world.items)
-        for content in _contents(world) if len(left) else ():
-            near = nearest(content[left], content[known])
+        left, there = np.flatnonzero(~known), np.flatnonzero(known)
+        found = cls.none(len(known))
+        for content in contents if len(left) else ():
+            near = nearest(content[left], content[there])
             placed = near.sum(axis=1) > 0
-            there = near[np.flatnonzero(placed)].tocoo()
-            shape = int(placed.sum()), world.items
-            weights = sparse.csr_array((there.data, (there.row, known[there.col])), shape=shape)
+            pairs = near[np.flatnonzero(placed)].tocoo()
+            shape = int(placed.sum()), len(known)
+            weights = sparse.csr_array((pairs.data, (pairs.row, there[pairs.col])), shape=shape)
             stacked = sparse.csr_array(sparse.vstack([found.weights, weights]))
             found = cls(np.concatenate([found.rows, left[placed]]), stacked)
             left = left[~placed]
@@ -67,19 +63,23 @@ class Placement:
         return found
 
     def points(self, points: Matrix) -> Matrix:
-        """Points (i, d+1) of the unit hyperboloid, the placed ones towards the centroid of their neighbours.
-
-        A centroid lies nearer to the origin than what it is made of, and so nearer to every user; the placed points
-        keep their neighbours' mean radius instead.
-        """
-        tangent = lorentz.logmap0(torch.from_numpy(points.astype(np.float64)))
-        radius = tangent.norm(dim=1).numpy()
-        middle = torch.from_numpy(self.weights.astype(np.float64) @ points.astype(np.float64))
-        towards = lorentz.logmap0(lorentz.normalise(middle))
-        towards *= torch.from_numpy(self.weights @ radius).div(towards.norm(dim=1).clamp_min(1e-12)).unsqueeze(1)
+        """Points (i, d+1) of the unit hyperboloid with the placed rows at `points_between` their neighbours."""
         found = points.copy()
-        found[self.rows] = lorentz.expmap0(towards).numpy()
+        found[self.rows] = points_between(self.weights, points)
         return found
+
+
+def points_between(weights: sparse.csr_array, points: Matrix) -> Matrix:
+    """(n, d+1) points towards the centroids of neighbours among ``points`` (i, d+1), as ``weights`` (n, i) say.
+
+    A centroid lies nearer to the origin than what it is made of, and so nearer to every user; these points keep their
+    neighbours' mean radius instead.
+    """
+    space = points[:, 1:].astype(np.float64)
+    radius = weights @ np.arcsinh(np.linalg.norm(space, axis=1))
+    towards = weights @ space
+    towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
+    return np.concatenate([np.cosh(radius)[:, None], np.sinh(radius)[:, None] * towards], axis=1).astype(np.float32)
 
 
 def nearest(new: Any, known: Any) -> sparse.csr_array:
@@ -103,11 +103,3 @@ def _nearest(new: Any, known: Any) -> sparse.csr_array:
     row, place = np.nonzero(weight)
     pairs = row, found.items[row, place]
     return sparse.csr_array((weight[row, place].astype(np.float32), pairs), shape=alike.shape)
-
-
-def _contents(world: World) -> Iterator[Any]:
-    """Rows of unit length (i, …): texts, then tags."""
-    if world.semantics is not None:
-        yield centred(world.semantics.item_vectors).astype(np.float32)
-    if world.tags is not None:
-        yield sparse.csr_array(world.tags.rows().T)

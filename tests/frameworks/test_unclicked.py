@@ -13,9 +13,9 @@ from scipy import sparse
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.semantics import centred
 from hyperllm.frameworks import HyperLLMConfig, train_hyperllm
-from hyperllm.frameworks.placement import NEIGHBOURS, Placement, nearest
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz
+from hyperllm.serving.placement import NEIGHBOURS, Placement, nearest
 from hyperllm.testing import tree_world
 from hyperllm.training.loop import FitConfig
 
@@ -56,7 +56,7 @@ def test_what_is_like_nothing_has_no_weights() -> None:
 
 
 def test_unclicked_items_are_placed_by_text_and_only_among_clicked_ones() -> None:
-    place = Placement.of(world())
+    place = world().placement()
     np.testing.assert_array_equal(place.rows, COLD)
     weights = place.weights.toarray()
     assert not weights[:, COLD].any()
@@ -67,12 +67,12 @@ def test_unclicked_items_are_placed_by_text_and_only_among_clicked_ones() -> Non
 
 def test_without_texts_tags_place_and_without_both_nothing_does() -> None:
     at = world(semantics=None)
-    place = Placement.of(at)
+    place = at.placement()
     np.testing.assert_array_equal(place.rows, COLD)
     tagged = {item: set(PLANTED.tags.tag_items[PLANTED.tags.tag_items[:, 1] == item, 0]) for item in range(at.items)}
     for item, weights in zip(COLD, place.weights.toarray(), strict=True):
         assert all(tagged[item] & tagged[other] for other in np.flatnonzero(weights))
-    assert not len(Placement.of(world(semantics=None, tags=None)).rows)
+    assert not len(world(semantics=None, tags=None).placement().rows)
 
 
 @pytest.mark.filterwarnings("error")
@@ -80,16 +80,16 @@ def test_an_item_without_text_is_placed_by_its_tags() -> None:
     silent = PLANTED.semantics.item_vectors.copy()
     silent[COLD[0]] = 0
     at = world(semantics=replace(PLANTED.semantics, item_vectors=silent))
-    by = {"text": Placement.of(at), "tags": Placement.of(world(semantics=None))}
+    by = {"text": at.placement(), "tags": world(semantics=None).placement()}
     rows = {name: dict(zip(place.rows.tolist(), place.weights.toarray(), strict=True)) for name, place in by.items()}
     np.testing.assert_allclose(rows["text"][COLD[0]], rows["tags"][COLD[0]])
     nobody = replace(PLANTED.semantics, item_vectors=np.zeros_like(silent))
-    np.testing.assert_array_equal(Placement.of(world(semantics=nobody)).rows, COLD)
+    np.testing.assert_array_equal(world(semantics=nobody).placement().rows, COLD)
 
 
 def test_what_is_not_placed_does_not_move() -> None:
     vectors = np.random.default_rng(0).standard_normal((PLANTED.split.train.item.max() + 1, 3)).astype(np.float32)
-    moved = Placement.of(world()).between(vectors)
+    moved = world().placement().between(vectors)
     assert np.flatnonzero((moved != vectors).any(axis=1)).tolist() == COLD.tolist()
     np.testing.assert_array_equal(Placement.none(len(vectors)).between(vectors), vectors)
 
@@ -105,7 +105,7 @@ def test_compat_leaves_items_where_the_published_code_has_them() -> None:
 
 def test_a_placed_point_lies_towards_its_neighbours_centroid_as_far_out_as_they_do() -> None:
     at = world()
-    place = Placement.of(at)
+    place = at.placement()
     tangent = torch.randn(at.items, 3, generator=torch.Generator().manual_seed(0)) + 1
     before = lorentz.expmap0(tangent).numpy()
     after = place.points(before)
@@ -126,7 +126,7 @@ def test_training_places_what_was_never_clicked(linear: bool) -> None:
     common: dict[str, Any] = {"tags": PLANTED.tags, "semantics": PLANTED.semantics, "fit_config": FitConfig(epochs=1)}
     trained = train_hyperllm(without_clicks(), config=config, **common)
     d = config.dim + 1
-    place = Placement.of(world())
+    place = world().placement()
     np.testing.assert_allclose(trained.items[:, :d], place.points(trained.items[:, :d]), atol=1e-6)
     np.testing.assert_allclose(trained.items[:, d:], place.between(trained.items[:, d:]), atol=1e-6)
     assert trained.items.shape[1] == d + trained.flat

@@ -1,0 +1,175 @@
+"""A user the model was not trained with, from a list of items: where such a history puts a trained user.
+
+Knows users, items and histories of a trained model. Does not know who the new users are. Three kinds of columns:
+
+* points of the hyperboloid, or dense inner-product vectors: a ridge regression, fitted to the trained users, from the
+  mean of a history's item vectors (tangent vectors at the origin) and a constant to the user's own. It works for every
+  backbone and framework, since it asks only what the trained model did with its users' histories.
+* factors of a linear expert: exact, Σ of what each item puts in (`content.LinearInputs`), scaled as in training; by a
+  regression too where a model was kept without these inputs.
+* histories themselves (item–item models): exact.
+
+Shapes: U users, I items, b histories, d columns of points, f factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hyperllm.data.interactions import Pairs
+from hyperllm.ids import Rows
+from hyperllm.serving.model import ScoreModel, Vectors
+from hyperllm.serving.product import flipped
+
+Doubles = npt.NDArray[np.float64]
+
+_LEARNED_FROM = 50_000
+_RIDGE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """What a history becomes in one model; fitted when it is first asked."""
+
+    model: ScoreModel
+
+    def vectors(self, histories: sparse.csr_matrix) -> Vectors:
+        """User vectors (b, columns) of binary ``histories`` (b, I), as ``model.user_vectors`` has them.
+
+        Without items a user stands where the trained ones stand on average.
+        """
+        model = self.model
+        if not isinstance(model.user_vectors, np.ndarray):
+            return sparse.csr_matrix(histories[:, : model.item_vectors.shape[1]], dtype=np.float32)
+        points = self._raised(_features(histories, self._items) @ self._map)
+        if not model.flat:
+            return points.astype(np.float32)
+        if model.linear is None:
+            factors = _features(histories, self._item_factors) @ self._factor_map
+        else:
+            factors = self._factors(histories, points)
+        return np.concatenate([points, factors], axis=1).astype(np.float32)
+
+    @cached_property
+    def _map(self) -> Doubles:
+        """(d + 1, d) the regression's weights for points."""
+        users = self._learned_from
+        told = tangents(self.model.user_points[users], curved=self.model.curved > 0)
+        return _regression(_features(self.model.seen[users], self._items), told)
+
+    @cached_property
+    def _factor_map(self) -> Doubles:
+        """(f + 1, f) the same for factors."""
+        users = self._learned_from
+        told = np.asarray(self.model.user_vectors[users], dtype=np.float64)[:, self.model.curved :]
+        return _regression(_features(self.model.seen[users], self._item_factors), told)
+
+    @cached_property
+    def _learned_from(self) -> Rows:
+        """Users with a history; of many, 50,000 evenly spaced."""
+        return _spaced(np.flatnonzero(np.diff(self.model.seen.indptr) > 0))
+
+    @cached_property
+    def _item_factors(self) -> Doubles:
+        """(I, f) factors of the items."""
+        return np.asarray(self.model.item_vectors[:, self.model.curved :], dtype=np.float64)
+
+    @cached_property
+    def _items(self) -> Doubles:
+        """(I, d) tangent vectors of the items."""
+        return tangents(self.model.item_points, curved=self.model.curved > 0)
+
+    def _raised(self, tangent: Doubles) -> Doubles:
+        """Tangent vectors (b, d) as points (b, 1 + d), or as they are with ``inner``."""
+        return expmap0(tangent) if self.model.curved else tangent
+
+    def _factors(self, histories: sparse.csr_matrix, points: Doubles) -> Doubles:
+        """(b, f) what the histories put into the linear expert, weighed against the points as in training."""
+        model = self.model
+        assert model.linear is not None, "only a fused model has factors"
+        weighted = sparse.csr_matrix(histories.multiply(model.linear.weights[None, :]), dtype=np.float32)
+        factors = np.asarray(weighted @ model.item_vectors[:, model.curved :], dtype=np.float64) * model.linear.shrink
+        spreads = (_spread(flipped(points.copy()), self._covariances[0]), _spread(factors, self._covariances[1]))
+        ratio = spreads[0] / np.maximum(spreads[1], 1e-12)
+        return factors * (model.linear.share * ratio)[:, None]
+
+    @cached_property
+    def _covariances(self) -> tuple[Doubles, Doubles]:
+        """Of the points and of the factors of items that somebody clicked."""
+        model = self.model
+        clicked = _spaced(np.flatnonzero(model.clicks > 0))
+        vectors = model.item_vectors[clicked].astype(np.float64)
+        parts = vectors[:, : model.curved], vectors[:, model.curved :]
+        first, second = (np.atleast_2d(np.cov(part.T, bias=True)) for part in parts)
+        return first, second
+
+
+def folded(model: ScoreModel, given: Pairs) -> ScoreModel:
+    """The model with the users of ``given`` folded in from these pairs, which then count as seen."""
+    users = np.unique(given.user)
+    shape = len(model.users), len(model.items)
+    told = given.matrix(*shape)
+    vectors = Folding(model).vectors(told[users])
+    if isinstance(model.user_vectors, np.ndarray):
+        everybody = np.array(model.user_vectors)
+        everybody[users] = vectors
+    else:
+        stay = sparse.diags_array(~np.isin(np.arange(shape[0]), users), dtype=np.float32)
+        put = sparse.csr_array((np.ones(len(users)), (users, np.arange(len(users)))), shape=(shape[0], len(users)))
+        everybody = sparse.csr_matrix(stay @ model.user_vectors + put @ vectors, dtype=np.float32)
+    seen = sparse.csr_matrix((model.seen + told) > 0, dtype=np.float32)
+    return replace(model, user_vectors=everybody, seen=seen)
+
+
+def history_matrix(histories: Sequence[Rows], items: int) -> sparse.csr_matrix:
+    """Binary (b, I) of lists of item rows; an item that stands twice counts once."""
+    distinct = [np.unique(rows) for rows in histories]
+    indptr = np.cumsum([0, *map(len, distinct)])
+    indices = np.concatenate(distinct) if distinct else np.empty(0, dtype=np.int64)
+    return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(len(distinct), items))
+
+
+def tangents(points: Vectors, *, curved: bool) -> Doubles:
+    """log₀ of points (n, 1 + d) of the unit hyperboloid as (n, d); vectors of a flat space as they are."""
+    vectors = np.asarray(points, dtype=np.float64)
+    if not curved:
+        return vectors
+    length = np.linalg.norm(vectors[:, 1:], axis=1, keepdims=True)
+    return vectors[:, 1:] * np.where(length > 1e-12, np.arcsinh(length) / np.maximum(length, 1e-12), 1.0)
+
+
+def expmap0(tangent: Doubles) -> Doubles:
+    """exp₀ of tangent vectors (n, d): points (n, 1 + d) of the unit hyperboloid."""
+    length = np.linalg.norm(tangent, axis=1, keepdims=True)
+    stretch = np.where(length > 1e-12, np.sinh(length) / np.maximum(length, 1e-12), 1.0)
+    return np.hstack([np.cosh(length), tangent * stretch])
+
+
+def _features(histories: sparse.csr_matrix, items: Doubles) -> Doubles:
+    """(b, d + 1) mean vectors of histories over item vectors (I, d), and a 1."""
+    count = np.maximum(np.diff(histories.indptr), 1)[:, None]
+    return np.hstack([np.asarray(histories @ items) / count, np.ones((len(count), 1))])
+
+
+def _regression(known: Doubles, told: Doubles) -> Doubles:
+    """Ridge weights (d, e) from ``known`` (n, d) to ``told`` (n, e)."""
+    gram = known.T @ known
+    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.linalg.solve(gram + ridge + 1e-12 * np.eye(len(gram)), known.T @ told)
+
+
+def _spaced(rows: Rows) -> Rows:
+    """At most 50,000 of the rows, evenly spaced."""
+    few = len(rows) <= _LEARNED_FROM
+    return rows if few else rows[np.linspace(0, len(rows) - 1, _LEARNED_FROM).astype(np.int64)]
+
+
+def _spread(queries: Doubles, covariance: Doubles) -> Doubles:
+    """Standard deviation (b,) of each query's products with items of this covariance."""
+    return np.sqrt(np.maximum(np.einsum("bd,bd->b", queries @ covariance, queries), 0.0))
