@@ -25,9 +25,8 @@ export async function show(root, place) {
   const choice = el("fieldset", { class: "colouring" }, el("legend", {}, "Colour by"));
   fill(
     root,
-    el("div", { class: "heading" }, el("h1", {}, "The catalogue on the Poincaré disk"),
-      el("p", { class: "soft", id: "disk-help" }, HELP)),
-    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard), el("aside", {}, who, picked, el("section", { class: "keyed" }, choice, legend))),
+    el("div", { class: "heading" }, el("h1", {}, "The catalogue on the Poincaré disk")),
+    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard, el("p", { class: "soft", id: "disk-help" }, HELP)), el("aside", {}, who, picked, el("section", { class: "keyed" }, choice, legend))),
   );
   const state = { user: null, item: null, tag: null, colour: null, data: null, rows: null, lit: null };
   const disk = new Disk(canvas, { signal, picked: pick, pointed });

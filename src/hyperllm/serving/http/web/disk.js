@@ -5,7 +5,7 @@
 
 import { IDENTITY, apply, applyAll, carry, compose, fromCentre, inside, inverse, partly, toCentre } from "./moebius.js";
 import { listen } from "./gestures.js";
-import { tagSize, paint } from "./paint.js";
+import { SMALLEST_TAG, paint, tagSize } from "./paint.js";
 import { groups, palette } from "./palette.js";
 
 const MARGIN_PX = 12;
@@ -204,7 +204,7 @@ export class Disk {
       if (away < least) [best, least] = [{ kind, index }, away];
     };
     for (const index of [...lit.recommended, ...lit.history]) look("item", items, index, 8);
-    if (!this.quiet) for (let index = 0; index < tags.vx.length; index++) if (tags.shown[index] && tagSize(this, index) >= 1.7) look("tag", tags, index, 3);
+    if (!this.quiet) for (let index = 0; index < tags.vx.length; index++) if (tags.shown[index] && tagSize(this, index) >= SMALLEST_TAG) look("tag", tags, index, 3);
     for (let index = 0; index < items.vx.length; index++) if (items.shown[index]) look("item", items, index, 0);
     return best;
   }

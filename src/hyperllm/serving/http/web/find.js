@@ -46,7 +46,7 @@ export async function show(root, { signal }) {
       el("h1", {}, "Who might like what, and why"),
       el("p", { class: "lead" }, "Pick a user to see what the model recommends and for which reasons; pick an item to see what lies near it."),
       searchField(), facts),
-    el("div", { class: "halves" }, users, items),
+    el("div", { class: "start" }, users, items),
   );
   await Promise.all([
     part(users, "Some users", async () => (await api.users("", 8, { signal })).users.map(userLine), signal),

@@ -6,7 +6,7 @@ import * as api from "./api.js";
 import { Disk } from "./disk.js";
 import { el, empty, failed, fill, link, waiting } from "./dom.js";
 import { searchField } from "./find.js";
-import { name, number, path, plural, to } from "./format.js";
+import { count, name, number, path, to } from "./format.js";
 import { cards, meta, pills } from "./lists.js";
 
 const NEAR = 12;
@@ -18,7 +18,7 @@ export async function show(root, { id, signal }) {
   const found = await api.item(id, { signal });
   fill(
     root, searchField(),
-    el("div", { class: "heading" }, el("h1", {}, name(found)), meta(found)),
+    el("div", { class: "heading" }, el("h1", { class: name(found).length > 70 && "long" }, name(found)), meta(found)),
     el("div", { class: "sides" },
       el("aside", {}, facts(found), el("section", {}, el("h2", {}, "Tags"), found.tags?.length ? pills(found.tags) : empty("It carries no tags.")),
         el("section", {}, el("h2", {}, "Where it lies"), lies)),
@@ -31,7 +31,7 @@ export async function show(root, { id, signal }) {
 
 function facts(item) {
   const rows = [
-    ["Id", item.item_id], ["Brand", item.brand], ["Category", path(item.categories ?? [])], ["Clicks", plural(item.clicks, "click")],
+    ["Id", item.item_id], ["Brand", item.brand], ["Category", path(item.categories ?? [])], ["Clicks", count(item.clicks)],
     ["Radius", item.radius === null || item.radius === undefined ? null : `${number(item.radius, 2)} (broad near 0)`],
     ["Added", item.added ? "after training, placed by its text" : null],
   ];

@@ -118,6 +118,7 @@ function form() {
   const inputs = {};
   const line = (key, label, hint, more = {}) => {
     const { kind = "input", note = "", ...rest } = more;
+    if (kind === "input") rest.type = "text";
     inputs[key] = el(kind, { id: `new-${key}`, name: key, placeholder: hint, autocomplete: "off", "aria-describedby": note ? `new-${key}-note` : null, ...rest });
     return el("div", { class: "field" }, el("label", { for: `new-${key}` }, label), inputs[key], note ? el("p", { class: "soft", id: `new-${key}-note` }, note) : null);
   };

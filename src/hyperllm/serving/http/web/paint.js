@@ -13,6 +13,9 @@ import { colourOf } from "./palette.js";
 const STEPS = 12;
 const RINGS = 6;
 const RAYS = 12;
+
+/** Tags with smaller marks than this are not drawn; nearer, they are. */
+export const SMALLEST_TAG = 3;
 const pictures = new Map();
 
 /** Everything, from the ground up. */
@@ -107,7 +110,7 @@ function points(context, scene, group, dimmed) {
 export function tagSize(scene, index) {
   const { vx, vy, items } = scene.tags;
   const near = 1 - vx[index] ** 2 - vy[index] ** 2;
-  return (1.1 + 1.5 * Math.log10(1 + items[index])) * (0.25 + 0.75 * near) * Math.min(1.8, scene.scale ** 0.4);
+  return (0.5 + 2 * Math.log10(1 + items[index])) * (0.25 + 0.75 * near) * Math.min(2.2, scene.scale ** 0.4);
 }
 
 function squares(context, scene, group, dimmed) {
@@ -118,7 +121,7 @@ function squares(context, scene, group, dimmed) {
   context.globalAlpha = dimmed ? 0.4 : 0.95;
   for (const index of group.members) {
     const size = tagSize(scene, index);
-    if (size < 1.7) continue;
+    if (size < SMALLEST_TAG) continue;
     const px = middle.x + radius * vx[index], py = middle.y - radius * vy[index];
     if (px < -9 || py < -9 || px > width + 9 || py > height + 9) continue;
     context.fillRect(px - size, py - size, 2 * size, 2 * size);
@@ -143,10 +146,10 @@ function labels(context, scene) {
     if (placed >= most) break;
     if (!tags.shown[index]) continue;
     const size = tagSize(scene, index);
-    if (size < 3.1) continue;
+    if (size < SMALLEST_TAG + 0.6) continue;
     const px = middle.x + radius * tags.vx[index], py = middle.y - radius * tags.vy[index] - size - 9;
-    const half = measured(context, tags.name[index]) / 2 + 4;
-    const box = [px - half, py - 9, px + half, py + 9];
+    const half = measured(context, tags.name[index]) / 2 + 10;
+    const box = [px - half, py - 12, px + half, py + 12];
     if (box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height || taken.some((other) => meets(box, other))) continue;
     taken.push(box);
     placed += 1;

@@ -6,6 +6,8 @@ import * as api from "./api.js";
 import { el, empty, failed, fill, waiting } from "./dom.js";
 import { bytes, duration, value } from "./format.js";
 
+const LONG = 15;
+
 /** Draws the view. */
 export async function show(root, { signal }) {
   const body = el("div", { class: "report" }, waiting(8));
@@ -20,9 +22,7 @@ async function run(heading, body, signal) {
   try {
     const told = await api.report({ signal });
     heading.append(el("p", { class: "soft" }, `Run ${told.run} · version ${told.version}`));
-    fill(body, el("div", { class: "halves" },
-      el("div", {}, metrics(told.metrics), phases(told.phases), pairs("Sizes", told.sizes)),
-      el("div", {}, pairs("Settings", told.settings))));
+    fill(body, el("div", { class: "facts-side" }, metrics(told.metrics), phases(told.phases), pairs("Sizes", told.sizes)), pairs("Settings", told.settings));
   } catch (error) {
     if (!signal.aborted) fill(body, failed(error, () => run(heading, body, signal)));
   }
@@ -58,7 +58,10 @@ function phases(found) {
 function pairs(heading, found) {
   const rows = Object.entries(flattened(found ?? {}));
   if (!rows.length) return none(heading, "Nothing is on record.");
-  return el("section", {}, el("h2", {}, heading), table(["Name", ""], rows.map(([key, each]) => [title(key), measured(each, key)])));
+  const lines = rows.map(([key, each]) => [title(key), measured(each, key)]);
+  const parts = lines.length > LONG ? 3 : 1, size = Math.ceil(lines.length / parts);
+  const chunks = Array.from({ length: parts }, (_, part) => lines.slice(part * size, (part + 1) * size)).filter((chunk) => chunk.length);
+  return el("section", {}, el("h2", {}, heading), el("div", { class: "chunks" }, chunks.map((chunk) => table(["", ""], chunk))));
 }
 
 function flattened(given, before = "") {
