@@ -248,21 +248,21 @@ class ScoreModel:
         rows = self._checked(user_rows, len(self.users), what="user")
         chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
         if not isinstance(self.user_vectors, np.ndarray):
-            return _ranked_sparse(self.user_vectors[rows], self._sparse_right, k, mask, rows, chosen)
-        right = self._right if chosen is None else self._right.of_rows(chosen)
-        return _ranked(lambda part: self._queries(rows[part]), right, len(rows), k, mask, rows)
+            return _ranked_sparse(self.user_vectors[rows], self._turned_items, k, mask, rows, chosen)
+        right = self.item_side if chosen is None else self.item_side.of_rows(chosen)
+        return _ranked(lambda part: self.left_factors(rows[part]), right, len(rows), k, mask, rows)
 
     @cached_property
-    def _right(self) -> ItemSide:
+    def item_side(self) -> ItemSide:
         """Right factors of the score product."""
         return ItemSide.of(self.item_vectors, curved=self.curved)
 
     @cached_property
-    def _sparse_right(self) -> SparseSide:
+    def _turned_items(self) -> SparseSide:
         return SparseSide(np.asarray(self.item_vectors))
 
     @cached_property
-    def _near(self) -> ItemSide:
+    def near_side(self) -> ItemSide:
         """Right factors of nearness between items."""
         scale = None if self.geometry == "lorentz" else 1.0 / norms(self.item_points)
         return ItemSide.of(self.item_points, curved=self.curved, scale=scale)
@@ -278,14 +278,14 @@ class ScoreModel:
             (np.ones(len(rows), dtype=np.float32), rows, np.arange(len(rows) + 1)), shape=(len(rows), len(self.items))
         )
         own = np.arange(len(rows), dtype=np.int64)
-        points, scale = self.item_points, self._near.scale
+        points, scale = self.item_points, self.near_side.scale
 
         def queries(part: slice) -> Doubles:
             left = points[rows[part]].astype(np.float64)
             return flipped(left) if scale is None else left * scale[rows[part], None]
 
         chosen = None if candidates is None else np.unique(self._checked(candidates, len(self.items), what="item"))
-        right = self._near if chosen is None else self._near.of_rows(chosen)
+        right = self.near_side if chosen is None else self.near_side.of_rows(chosen)
         return _ranked(queries, right, len(rows), k, itself, own)
 
     def shown_scores(self, user_rows: Rows, found: TopK) -> Doubles:
@@ -331,7 +331,7 @@ class ScoreModel:
             raise DataError(f"{what} rows must be a flat array of numbers from 0 to {size - 1:,}; got {rows!r}.")
         return rows
 
-    def _queries(self, rows: Rows) -> Doubles:
+    def left_factors(self, rows: Rows) -> Doubles:
         """Left factors of the score product for users (b,) whose vectors are dense."""
         left = cast(Floats, self.user_vectors)[rows].astype(np.float64)
         if self.curved:

@@ -53,6 +53,21 @@ def best(left: Doubles, right: ItemSide, k: int, *, hidden: sparse.csr_matrix | 
     return scan.answer(hidden)
 
 
+def of_pairs(left: Doubles, right: ItemSide, k: int, *, row: Rows, column: Rows) -> TopK:
+    """The k best for each row of ``left`` (b, d) among distinct pairs ``row``, ``column`` (n,), by exact scores."""
+    score = right.exact(left, row, column)
+    settled(score, (sizes(left) * right.reach)[row])
+    items = np.full((len(left), k), NOTHING, dtype=np.int64)
+    best = np.full(items.shape, -np.inf, dtype=np.float32)
+    order = np.lexsort((column, -score, row))
+    count = np.bincount(row, minlength=len(items))
+    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    kept = place < k
+    where, row = order[kept], row[order[kept]]
+    items[row, place[kept]], best[row, place[kept]] = column[where], score[where]
+    return TopK(items, best)
+
+
 @dataclass(frozen=True, eq=False)
 class _Veil:
     """Pairs to hide, by column."""
@@ -126,13 +141,8 @@ class _Scan:
             if self._fresh:
                 self._sift()
             row, column, _ = self._found[0]
-            score = settled(self.right.exact(self.left, row, column), (self.length * self.right.reach)[row])
-            order = np.lexsort((column, -score, row))
-            count = np.bincount(row, minlength=len(items))
-            place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-            kept = place < self.k
-            where, row = order[kept], row[kept]
-            items[row, place[kept]], best[row, place[kept]] = column[where], score[where]
+            found = of_pairs(self.left, self.right, self.k, row=row, column=column)
+            items, best = found.items, found.scores
         for one in range(len(items)) if everything else np.flatnonzero(self.crowded):
             whole = self._whole(int(one), hidden)
             items[one], best[one] = whole.items[0], whole.scores[0]
