@@ -77,7 +77,7 @@ def test_reasons_on_request(model: ScoreModel) -> None:
     assert all(row.reasons is not None for row in found)
     assert found.to_polars()["reasons"].to_list()[3:] == ["no shared tag and no history"] * 3
     told = json.loads(json.dumps(found.documents()))
-    assert {"tag_path", "tagged", "nearest"} == set(told[0]["reasons"])
+    assert {"tag_path", "tagged", "nearest", "parts"} == set(told[0]["reasons"])
 
 
 def test_an_empty_answer_can_be_shown(model: ScoreModel) -> None:

@@ -1,59 +1,98 @@
-"""``recommend`` and ``similar``: a trained model at work, without torch."""
+"""``recommend``, ``similar``, ``explain``, ``fold-in`` and ``add-items``: a trained model at work."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hyperllm.cli import show
 from hyperllm.errors import ConfigError
+from hyperllm.serving.arrange import Order
+from hyperllm.serving.frames import Recommendations, SimilarItems
 from hyperllm.serving.recommender import Recommender
+from hyperllm.serving.selection import Filter
+
+Categories = Annotated[str | None, typer.Option(help="Only items in one of these categories, comma-separated.")]
+Tags = Annotated[str | None, typer.Option(help="Only items with one of these tags, comma-separated.")]
+Only = Annotated[str | None, typer.Option(help="Only these items, comma-separated ids.")]
+Exclude = Annotated[str | None, typer.Option(help="None of these items, comma-separated ids.")]
+Seen = Annotated[bool, typer.Option(help="Show items that the user has had, too.")]
+Diversity = Annotated[float, typer.Option(help="From 0 to 1: show items that are less alike.")]
+Breadth = Annotated[float, typer.Option(help="From -1, rather specific items, to 1, rather broad ones.")]
+By = Annotated[str, typer.Option(help="What is broad: a small radius, or tags of a low level.")]
+Places = Annotated[int, typer.Option(help="Items a user.")]
+Why = Annotated[bool, typer.Option(help="Say why.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
     app.command("recommend")(recommend)
     app.command("similar")(similar)
+    app.command("explain")(explain)
+    app.command("fold-in")(fold_in)
+    app.command("add-items")(add_items)
 
 
-def ids(text: str) -> list[str]:
+def ids(text: str | None) -> list[str]:
     """Comma-separated ids."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def opened(workspace: Path, run: str) -> Recommender:
-    """The recommender of a run."""
+    """The recommender of a run, with what was added to it."""
     from hyperllm.experiments.workspace import Workspace
 
-    return Recommender.load(Workspace.opened(workspace).run(run) / "model")
+    return Recommender.load(Workspace.opened(workspace).run(run))
+
+
+def _filter(categories: str | None, tags: str | None, only: str | None, exclude: str | None) -> Filter:
+    allow = None if only is None else tuple(ids(only))
+    return Filter(tuple(ids(categories)), tuple(ids(tags)), allow, tuple(ids(exclude)))
+
+
+def _show(found: Recommendations | SimilarItems, *, json: bool) -> None:
+    if json:
+        show.print_json(found.documents())
+    else:
+        typer.echo(str(found))
 
 
 def recommend(
     workspace: Path,
     run: str,
     users: Annotated[str | None, typer.Option(help="User ids, comma-separated.")] = None,
-    k: Annotated[int, typer.Option(help="Items a user.")] = 20,
-    explain: Annotated[bool, typer.Option(help="Say why.")] = False,
+    k: Places = 20,
+    explain: Why = False,
+    categories: Categories = None,
+    tags: Tags = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    seen: Seen = False,
+    diversity: Diversity = 0.0,
+    breadth: Breadth = 0.0,
+    by: By = "radius",
     all_: Annotated[bool, typer.Option("--all", help="All users, to --out.")] = False,
     out: Annotated[Path | None, typer.Option(help="Parquet file for --all.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """The best items a user has not had yet."""
     if all_ == (users is not None) or all_ != (out is not None):
         raise ConfigError("recommend needs --users U1,U2, or --all together with --out FILE.parquet")
     shop = opened(workspace, run)
+    asked: dict[str, Any] = {
+        "filter_seen": not seen,
+        "filter": _filter(categories, tags, only, exclude),
+        "order": Order(diversity, breadth, by),  # type: ignore[arg-type]
+    }
     if out is not None:
         with show.Bar("recommending") as bar:
-            shop.recommend_all(out, k, progress=bar)
+            shop.recommend_all(out, k, **asked, progress=bar)
         typer.echo(f"{len(shop.users):,} users -> {out}")
         return
-    found = shop.recommend(ids(users or ""), k, explain=explain)
-    if json:
-        show.print_json(found.documents())
-    else:
-        typer.echo(str(found))
+    _show(shop.recommend(ids(users), k, **asked, explain=explain), json=json)
 
 
 def similar(
@@ -61,11 +100,106 @@ def similar(
     run: str,
     items: Annotated[str, typer.Option(help="Item ids, comma-separated.")],
     k: Annotated[int, typer.Option(help="Neighbours an item.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    categories: Categories = None,
+    tags: Tags = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    json: Json = False,
 ) -> None:
     """The nearest items of an item."""
-    found = opened(workspace, run).similar(ids(items), k)
+    chosen = _filter(categories, tags, only, exclude)
+    _show(opened(workspace, run).similar(ids(items), k, filter=chosen), json=json)
+
+
+def explain(
+    workspace: Path,
+    run: str,
+    user: Annotated[str, typer.Option(help="A user's id.")],
+    item: Annotated[str, typer.Option(help="An item's id.")],
+    json: Json = False,
+) -> None:
+    """Why an item suits a user, or how far it does: shared tags, history items that count, the score's parts."""
+    found = opened(workspace, run).explain(user, item)
     if json:
-        show.print_json(found.documents())
-    else:
-        typer.echo(str(found))
+        show.print_json(found.document())
+        return
+    reasons = found.reasons
+    assert reasons is not None, "explain always gives reasons"
+    typer.echo(f"{found.item_id} {found.title or ''}\n{reasons.parts}")
+    if reasons.tag_path:
+        typer.echo(f"{' > '.join(reasons.tag_path)}: the last tag is on {reasons.tagged} of the history")
+    rows = [(near.item_id, near.title or "", near.score, near.effect) for near in reasons.nearest]
+    if rows:
+        show.print_table(("history item", "title", "similarity", "effect"), rows)
+    elif not reasons.tag_path:
+        typer.echo("nothing in the history speaks for it")
+
+
+def fold_in(
+    workspace: Path,
+    run: str,
+    items: Annotated[str, typer.Option(help="Ids of the items somebody chose, comma-separated.")],
+    k: Places = 20,
+    explain: Why = False,
+    categories: Categories = None,
+    tags: Tags = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    seen: Seen = False,
+    diversity: Diversity = 0.0,
+    breadth: Breadth = 0.0,
+    by: By = "radius",
+    json: Json = False,
+) -> None:
+    """The best items for somebody the model does not know, from a list of items; nothing is trained or kept."""
+    found = opened(workspace, run).fold_in(
+        {"guest": ids(items)},
+        k,
+        filter_seen=not seen,
+        filter=_filter(categories, tags, only, exclude),
+        order=Order(diversity, breadth, by),  # type: ignore[arg-type]
+        explain=explain,
+    )
+    _show(found, json=json)
+
+
+def add_items(
+    workspace: Path,
+    run: str,
+    items: Annotated[Path, typer.Argument(help="Table of new items: CSV, TSV, JSONL(.gz) or Parquet.")],
+    id_column: str | None = None,
+    title_column: str | None = None,
+    text_columns: Annotated[str | None, typer.Option(help="Comma-separated text columns.")] = None,
+    category_column: str | None = None,
+    method: Annotated[
+        str, typer.Option(help="neighbours, or experts: where phase 1 would put the text.")
+    ] = "neighbours",
+    llm: Annotated[str | None, typer.Option(help="Let a language model write the profiles; see extract.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of its server.")] = None,
+    workers: Annotated[int, typer.Option(help="Calls at once.")] = 8,
+    budget: Annotated[float | None, typer.Option(help="US dollars that may be spent.")] = None,
+    price: Annotated[str | None, typer.Option(help="Dollars for a million tokens in and out: 0.15,0.60.")] = None,
+    json: Json = False,
+) -> None:
+    """Place new items in a trained model by their texts and tags; nothing is trained."""
+    from hyperllm.experiments.newcomers import add_items as work
+    from hyperllm.extraction.config import extract_config
+
+    asked = {"llm": llm, "base_url": base_url, "workers": workers, "budget": budget, "price": price}
+    columns = {"id_column": id_column, "title_column": title_column, "category_column": category_column}
+    with show.Bar("asking about items") as bar:
+        done = work(
+            workspace,
+            run,
+            items,
+            columns={**columns, "text_columns": ids(text_columns)},
+            config=extract_config(asked) if llm else None,
+            method=method,  # type: ignore[arg-type]
+            progress=bar,
+        )
+    if json:
+        show.print_json(done.document())
+        return
+    for note in done.notes:
+        show.say(note)
+    typer.echo(done.text())

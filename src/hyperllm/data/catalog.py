@@ -6,7 +6,7 @@ language model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,11 @@ class Catalog:
         Count those that stay without text through ``has_text``.
         """
         return Catalog(vocabulary, _align(self.frame, vocabulary))
+
+    def without(self, items: Collection[str]) -> Catalog:
+        """The rows of all other items."""
+        gone = set(items)
+        return self.take(Vocabulary(tuple(item for item in self.items.ids if item not in gone)))
 
     def has_text(self) -> npt.NDArray[np.bool_]:
         """(items,) whether a row says anything beyond its id."""

@@ -63,6 +63,12 @@ class Parts:
         """The score that ranks."""
         return self.hyperbolic + self.linear
 
+    def __str__(self) -> str:
+        if self.distance is None:
+            return f"score {self.total:.4f}"
+        parts = f"hyperbolic {self.hyperbolic:.4f} + linear {self.linear:.4f}"
+        return f"score {self.total:.4f} = {parts}; distance {self.distance:.4f}"
+
 
 @dataclass(frozen=True)
 class Reasons:

@@ -34,6 +34,10 @@ class Recommendation:
     title: str | None
     reasons: Reasons | None = None
 
+    def document(self) -> dict[str, Any]:
+        """As JSON values; reasons that were not asked for are left out."""
+        return {key: value for key, value in asdict(self).items() if key != "reasons" or value is not None}
+
 
 @dataclass(frozen=True)
 class SimilarItem:
@@ -77,7 +81,7 @@ class Table(Generic[Row]):
 
     def documents(self) -> list[dict[str, Any]]:
         """The rows as JSON values; reasons that were not asked for are left out."""
-        return [{k: v for k, v in asdict(row).items() if k != "reasons" or v is not None} for row in self.rows]
+        return [row.document() for row in self.rows]
 
     def columns(self) -> dict[str, list[Any]]:
         """Column name -> values; reasons as text."""

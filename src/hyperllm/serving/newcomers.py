@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,19 @@ from scipy import sparse
 from hyperllm.data.catalog import Catalog
 from hyperllm.data.semantics import unit_from_mean
 from hyperllm.data.tags import TagGraph
-from hyperllm.errors import DataError, ProviderUnavailable
+from hyperllm.errors import ConfigError, DataError, ProviderUnavailable, choose
 from hyperllm.extraction.attach import Attacher
 from hyperllm.extraction.encode import TEXT_CHARACTERS, tagged_text
 from hyperllm.extraction.profiles import ItemProfile
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.llm.encoders import ENCODERS, SENTENCE_TRANSFORMERS, make_encoder
 from hyperllm.serving.cards import Tag, tags_of
+from hyperllm.serving.folding import expmap0
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.placement import nearest, points_between
 
 Matrix = npt.NDArray[np.float32]
+Method = Literal["neighbours", "experts"]
 Encode = Callable[[Sequence[str]], Matrix]
 _SHOWN = 5
 
@@ -76,13 +78,19 @@ def place(
     encode: Encode | None = None,
     vectors: Matrix | None = None,
     profiles: Mapping[str, ItemProfile] | None = None,
+    method: Method = "neighbours",
 ) -> Placed:
     """Give the items of ``new`` a place beside those of ``model``, which stay where they are.
 
+    With ``method`` ``neighbours`` a point lies between those of the nearest items; with ``experts`` in the direction in
+    which phase 1's experts send its text (Eq. 8), as far out as the neighbours, which ranks worse (`docs/serving.md`).
+
     ``encode`` makes text vectors as the model's were made; ``vectors`` are such vectors, made before. Without either,
     or where a text says nothing, tags place. ``profiles`` by item id stand in for the catalogue's own words. Raises
-    `DataError` where an id is known already, or neither text nor tags of an item are like any known item's.
+    `DataError` where an id is known already, or neither text nor tags of an item are like any known item's, and
+    `ConfigError` where the model has no experts and they are asked for.
     """
+    choose(method, dict.fromkeys(get_args(Method)), what="method of placing")
     known = [item for item in new.items.ids if item in model.items]
     if known:
         raise DataError(f"the model has the item {known[0]!r} already; a new item needs an id of its own")
@@ -92,7 +100,10 @@ def place(
         vectors = encode(_texts(model, new, tags, profiles or {}, notes))
     grown = _with_tags(model, new, tags)
     weights, by = _weights(model, grown, new, vectors)
-    made = _grown(model, new, grown, weights, vectors)
+    rows = _between(model, weights)
+    if method == "experts":
+        rows[:, : model.curved] = _by_experts(model, vectors, rows[:, : model.curved])
+    made = _grown(model, new, grown, weights, rows, vectors)
     told = [_told(made, model, weights, row, by[row]) for row in range(len(new.items))]
     return Placed(made, tuple(told), vectors, tuple(notes))
 
@@ -203,9 +214,14 @@ def _contents(
 
 
 def _grown(
-    model: ScoreModel, new: Catalog, grown: TagGraph | None, weights: sparse.csr_array, vectors: Matrix | None
+    model: ScoreModel,
+    new: Catalog,
+    grown: TagGraph | None,
+    weights: sparse.csr_array,
+    rows: Matrix,
+    vectors: Matrix | None,
 ) -> ScoreModel:
-    """The model with n more items."""
+    """The model with n more items at ``rows`` (n, columns)."""
     items = Vocabulary((*model.items.ids, *new.items.ids))
     content, linear = model.content, model.linear
     if content is not None:
@@ -220,7 +236,7 @@ def _grown(
     return replace(
         model,
         items=items,
-        item_vectors=np.concatenate([model.item_vectors, _between(model, weights)]),
+        item_vectors=np.concatenate([model.item_vectors, rows]),
         seen=seen,
         catalog=Catalog(items, pl.concat([model.catalog.frame, new.frame])),
         tags=grown,
@@ -235,6 +251,17 @@ def _between(model: ScoreModel, weights: sparse.csr_array) -> Matrix:
     if model.curved:
         mean[:, : model.curved] = points_between(weights, np.asarray(model.item_points))
     return mean
+
+
+def _by_experts(model: ScoreModel, vectors: Matrix | None, points: Matrix) -> Matrix:
+    """(n, d + 1) points as far out as ``points``, towards where the experts send the text; without one as they are."""
+    experts = None if model.content is None else model.content.experts
+    if experts is None or vectors is None or not model.curved:
+        raise ConfigError("this model keeps no experts to place items with; use the method 'neighbours'")
+    tangent = experts.tangent(vectors).astype(np.float64)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
+    made = expmap0(tangent * np.arcsinh(np.linalg.norm(points[:, 1:], axis=1, keepdims=True)))
+    return np.where(vectors.any(axis=1)[:, None], made, points).astype(np.float32)
 
 
 def _told(made: ScoreModel, model: ScoreModel, weights: sparse.csr_array, row: int, by: str) -> PlacedItem:
