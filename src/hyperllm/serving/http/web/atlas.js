@@ -12,7 +12,7 @@ import { colourOf } from "./palette.js";
 import { combobox } from "./search.js";
 
 const LIT = 10;
-const HELP = "Drag to move, wheel or pinch to zoom, double click to centre, click for details. Keys: arrows move, + and − zoom, 0 starts over, Enter tells what is in the middle.";
+const HELP = "Drag to move, wheel or pinch to zoom, double click to centre, click for details. Keys: arrows, + and −, 0 to start over, Enter for what is in the middle.";
 
 /** Draws the view. */
 export async function show(root, place) {
@@ -26,7 +26,7 @@ export async function show(root, place) {
   fill(
     root,
     el("div", { class: "heading" }, el("h1", {}, "The catalogue on the Poincaré disk")),
-    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard, el("p", { class: "soft", id: "disk-help" }, HELP)), el("aside", {}, who, picked, el("section", { class: "keyed" }, choice, legend))),
+    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard, el("p", { class: "soft", id: "disk-help" }, HELP)), el("aside", {}, picked, who, el("section", { class: "keyed" }, choice, legend))),
   );
   const state = { user: null, item: null, tag: null, colour: null, data: null, rows: null, lit: null };
   const disk = new Disk(canvas, { signal, picked: pick, pointed });
@@ -150,7 +150,7 @@ export async function show(root, place) {
       el("div", { class: "line" }, el("p", {}, mark("own"), link(to.user(user), `User ${user}`), own ? null : el("span", { class: "soft" }, " has no place on the disk")),
         el("button", { type: "button", class: "quiet", onclick: () => go({ user: null }) }, "Put out")),
       el("details", { open: true }, el("summary", {}, mark("next"), `Recommendations, ${next.length}`), el("ol", { class: "marked" }, next.map(entry))),
-      el("details", { open: past.length <= 8 }, el("summary", {}, mark("past"), `History, ${past.length}`), el("ul", { class: "marked" }, past.map(entry))),
+      el("details", { open: past.length <= 8 }, el("summary", {}, mark("past"), `History, ${past.length}`), el("ul", { class: ["marked", past.length > 12 && "many"] }, past.map(entry))),
     ];
   }
 

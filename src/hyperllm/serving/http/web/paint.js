@@ -4,7 +4,7 @@
 // points from small prepared pictures. Does not know gestures, addresses or where the scene came from; it changes
 // nothing but the canvas.
 //
-// A scene: { width, height, ratio, middle: {x, y}, radius (pixels of the unit disk), scale, map, colours, groups,
+// A scene: { width, height, ratio, middle: {x, y}, whole and radius (pixels of the unit disk at scale 1 and now), scale, map, colours, groups,
 // items and tags with seen positions vx, vy, lit, hover, stride, quiet }.
 
 import { apply, circle, partly } from "./moebius.js";
@@ -89,8 +89,8 @@ function points(context, scene, group, dimmed) {
   const { middle, radius, items: { vx, vy }, width, height, ratio, stride } = scene;
   const colour = colourOf(group, scene.colours), round = discs(colour, ratio);
   const crowd = vx.length > 8000 ? 0.8 : 1;
-  const most = crowd * (scene.quiet ? 1.6 : 3) * Math.min(2.2, Math.sqrt(scene.scale));
-  context.globalAlpha = dimmed ? 0.28 : 0.8;
+  const most = crowd * 3 * room(scene) * Math.min(2.2, Math.sqrt(scene.scale));
+  context.globalAlpha = dimmed ? 0.22 : group.colour < 0 ? 0.5 : 0.8;
   context.fillStyle = colour;
   for (let at = 0; at < group.members.length; at += stride) {
     const index = group.members[at], x = vx[index], y = vy[index];
@@ -110,8 +110,11 @@ function points(context, scene, group, dimmed) {
 export function tagSize(scene, index) {
   const { vx, vy, items } = scene.tags;
   const near = 1 - vx[index] ** 2 - vy[index] ** 2;
-  return (0.5 + 2 * Math.log10(1 + items[index])) * (0.25 + 0.75 * near) * Math.min(2.2, scene.scale ** 0.4);
+  return (0.5 + 2 * Math.log10(1 + items[index])) * (0.25 + 0.75 * near) * room(scene) * Math.min(2.2, scene.scale ** 0.4);
 }
+
+/** Marks are smaller where the whole disk is. */
+const room = ({ whole }) => Math.min(1, Math.max(0.5, whole / 320));
 
 function squares(context, scene, group, dimmed) {
   const { middle, radius, width, height, tags: { vx, vy } } = scene;

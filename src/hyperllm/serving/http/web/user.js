@@ -22,7 +22,7 @@ export async function show(root, { id, params, signal, keep }) {
   fill(
     root, searchField(),
     el("div", { class: "heading" }, el("h1", {}, `User ${id}`), el("p", { class: "soft" }, clicks, link(to.disk({ user: id }), "See on the disk"))),
-    el("div", { class: "sides" },
+    el("div", { class: "sides user-sides" },
       el("aside", {}, knobs, el("section", { class: "past" }, el("h2", {}, "History"), history)),
       el("section", { class: "list" }, el("h2", {}, "Recommendations"), told, list)),
   );
