@@ -20,7 +20,14 @@ from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
 
 INDEX = "index.html"
-FILES = (INDEX, "favicon.svg")
+FILES = (
+    INDEX, "favicon.svg", "style.css", "views.css", "theme.js",
+    "app.js", "api.js", "dom.js", "format.js", "search.js", "key.js",
+    "find.js", "user.js", "controls.js", "lists.js", "explain.js", "item.js",
+    "tags.js", "tree.js",
+    "atlas.js", "disk.js", "gestures.js", "paint.js", "palette.js", "moebius.js",
+    "newitem.js", "report.js",
+)  # fmt: skip
 """Every file of the page. Nothing else is ever read from disk for a request."""
 
 _TYPES = {

@@ -21,7 +21,8 @@ from hyperllm.errors import ConfigError, DataError, UnknownId
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.http.guard import error_body
 from hyperllm.serving.http.schemas import Error
-from hyperllm.serving.http.state import Live, Served
+from hyperllm.serving.http.served import Served
+from hyperllm.serving.http.state import Live, Taken
 
 M = TypeVar("M", bound=BaseModel)
 _LONGEST_SENTENCE = 300
@@ -146,6 +147,7 @@ def handle_errors(app: FastAPI) -> None:
         HTTPException: _http,
         RequestValidationError: _invalid,
         UnknownId: _told(404),
+        Taken: _told(409),
         ConfigError: _told(422),
         DataError: _told(422),
     }.items():

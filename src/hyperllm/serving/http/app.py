@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 import hyperllm
 from hyperllm.serving.http.about import About
+from hyperllm.serving.http.adding import Adding
 from hyperllm.serving.http.answers import ERRORS, handle_errors
 from hyperllm.serving.http.catalogue import Catalogue
 from hyperllm.serving.http.desk import Desk
@@ -51,6 +52,6 @@ def create_app(live: Live, settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(Guard, settings=settings, metrics=desk.metrics)
     handle_errors(app)
-    for room in (Lists(desk), Catalogue(desk), About(desk)):
+    for room in (Lists(desk), Catalogue(desk), Adding(desk), About(desk)):
         room.register(app)
     return app

@@ -17,7 +17,7 @@ from typing import TypeVar
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.guard import Refusal
 from hyperllm.serving.http.metrics import Metrics
-from hyperllm.serving.http.state import Served
+from hyperllm.serving.http.served import Served
 
 T = TypeVar("T")
 MOST = 256

@@ -11,13 +11,14 @@ from fastapi import FastAPI, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hyperllm.errors import UnknownId
 from hyperllm.serving.http import schemas, telling
 from hyperllm.serving.http.answers import answer, current, rows
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
 from hyperllm.serving.http.schemas import Id, Limit, Search
-from hyperllm.serving.http.state import Served
+from hyperllm.serving.http.served import Served
 
 UserId = Annotated[Id, Path(description="A user's id.")]
 ItemId = Annotated[Id, Path(description="An item's id.")]
@@ -40,6 +41,8 @@ class Catalogue:
             Route("GET", "/items/{item_id:path}", self.item, schemas.ItemCard, "All there is of an item"),
             Route("GET", "/tags", self.tags, schemas.TagsAnswer, "Find tags, or walk down from the broadest"),
             Route("GET", "/tags/{tag_id:path}", self.tag, schemas.TagAnswer, "A tag, its neighbours and items"),
+            Route("GET", "/disk", self.disk, schemas.DiskAnswer, "Items and tags on the Poincaré disk"),
+            Route("GET", "/disk/users/{user_id:path}", self.disk_user, schemas.DiskUser, "A user on the disk"),
         )
         add(app, "catalogue", table)
 
@@ -72,6 +75,14 @@ class Catalogue:
     async def tag(self, request: Request, tag_id: TagId) -> Response:
         """Broader and narrower tags, and its most clicked items."""
         return await self._told(request, _tag, tag_id)
+
+    async def disk(self, request: Request) -> Response:
+        """At most 20,000 items, the most clicked, and 5,000 tags, the widest. 404 where the model is not hyperbolic."""
+        return await self._told(request, _disk)
+
+    async def disk_user(self, request: Request, user_id: UserId) -> Response:
+        """Where a user stands among them."""
+        return await self._told(request, _disk_user, user_id)
 
     async def _told(self, request: Request, work: Any, *what: object) -> Response:
         served = current(request, self._desk.live)
@@ -128,3 +139,20 @@ def _tag(served: Served, tag_id: str) -> bytes:
         "children": [telling.tag_name(tree, other) for other in tree.children.get(tag, ())],
     }
     return encoded(told)[:-1] + b',"items":%b}' % served.entries.briefs(tree.items.get(tag, ()))
+
+
+def _disk(served: Served) -> bytes:
+    _check_curved(served)
+    return served.disk_json
+
+
+def _disk_user(served: Served, user: str) -> bytes:
+    (row,) = rows(served.recommender.users, [user], "user")
+    _check_curved(served)
+    x, y = served.recommender.disk.user(served.recommender.model, row)
+    return encoded({"version": served.version, "user_id": user, "x": x, "y": y})
+
+
+def _check_curved(served: Served) -> None:
+    if not served.recommender.model.curved:
+        raise UnknownId("this model is not hyperbolic, so there is no disk to draw.")

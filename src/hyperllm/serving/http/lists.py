@@ -30,7 +30,7 @@ from hyperllm.serving.http.schemas import (
     SimilarMany,
     Wishes,
 )
-from hyperllm.serving.http.state import Served
+from hyperllm.serving.http.served import Served
 
 _LISTS = frozenset({"category", "tag", "only", "exclude"})
 

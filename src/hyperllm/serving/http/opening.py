@@ -15,6 +15,7 @@ from pathlib import Path
 from hyperllm import artifacts
 from hyperllm.errors import ArtifactError, Incomplete
 from hyperllm.serving import storage
+from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.recommender import Recommender
 
 Mark = tuple[int, int, int]
@@ -22,9 +23,9 @@ Mark = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A model in memory, its fingerprint, and the mark of the manifest it was read with."""
+    """A model in memory as it was trained, its fingerprint, and the mark of the manifest it was read with."""
 
-    recommender: Recommender
+    model: ScoreModel
     fingerprint: str
     mark: Mark
 
@@ -37,8 +38,17 @@ def place(folder: Path) -> Path:
 
 def mark(folder: Path) -> Mark | None:
     """What changes when the model does, or None where there is none at this moment."""
+    return _mark(place(folder) / artifacts.MANIFEST)
+
+
+def stamp(path: Path) -> tuple[Mark | None, Mark | None]:
+    """What changes when somebody writes the SQLite file ``path``, itself or its log."""
+    return _mark(path), _mark(path.with_name(f"{path.name}-wal"))
+
+
+def _mark(path: Path) -> Mark | None:
     try:
-        stat = (place(folder) / artifacts.MANIFEST).stat()
+        stat = path.stat()
     except OSError:
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
@@ -57,10 +67,10 @@ def load(folder: Path) -> Opened:
         link = Path(own) / "model"
         link.symlink_to(place(folder).absolute(), target_is_directory=True)
         try:
-            recommender = Recommender.load(link).in_memory()
+            model = Recommender(ScoreModel.load(link)).in_memory().model
             fingerprint = artifacts.fingerprint(link)
         except ArtifactError as error:
             raise type(error)(str(error).replace(str(link), str(folder))) from None
     if mark(folder) != before:
         raise Incomplete(f"the model in {str(folder)!r} was replaced while it was read; try again.")
-    return Opened(recommender, fingerprint, before)
+    return Opened(model, fingerprint, before)

@@ -119,7 +119,7 @@ class ExplainMany(Asked):
 class NewItem(Asked):
     """What is known of an item that nobody has clicked yet."""
 
-    item_id: Id
+    item_id: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
     title: Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
     description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
     brand: Annotated[str, StringConstraints(max_length=500)] | None = None
@@ -365,7 +365,8 @@ class PlacedNear(BaseModel):
 
     item_id: str
     title: str | None
-    similarity: float
+    similarity: float = Field(description="Minus the distance of the two items' points, or their cosine.")
+    share: float = Field(description="Its part of the new item's place; shares of all neighbours sum to 1.")
 
 
 class PlacedItem(BaseModel):

@@ -9,136 +9,76 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from hyperllm.evaluation.rank import NOTHING
+from hyperllm.data.catalog import Catalog
+from hyperllm.errors import ProviderError
+from hyperllm.serving.additions import Additions, recipe_of
 from hyperllm.serving.http import opening
-from hyperllm.serving.http.entries import Entries, encoded
-from hyperllm.serving.http.finding import Finder
 from hyperllm.serving.http.metrics import Metrics
-from hyperllm.serving.http.tagtree import TagTree
+from hyperllm.serving.http.served import Served
+from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.newcomers import Encode, Placed, encoder_for, place
 from hyperllm.serving.recommender import Recommender
 
 log = logging.getLogger(__name__)
 
-Ranked = tuple[list[int], list[float]]
 Report = Callable[[], Mapping[str, Any]]
+EVERY_S = 1.0
+_NO_ENCODER = "the text encoder is not to be had here, so new items are placed by their tags"
 
 
-@dataclass(frozen=True, eq=False)
-class Served:
-    """One recommender and what is made once of it; never changes."""
-
-    recommender: Recommender
-    run: str
-    fingerprint: str
-    added: int
-    swaps: int
-    report: Mapping[str, Any]
-
-    @cached_property
-    def version(self) -> str:
-        """Changes with every other model and every added item."""
-        return f"{self.fingerprint[:12]}.{self.added}"
-
-    @cached_property
-    def version_json(self) -> bytes:
-        """The version as JSON."""
-        return encoded(self.version)
-
-    @cached_property
-    def entries(self) -> Entries:
-        """How items look in lists."""
-        return Entries(self.recommender.model.catalog)
-
-    @cached_property
-    def users(self) -> Finder:
-        """Users by their ids, those with the most clicks first."""
-        model = self.recommender.model
-        return Finder.of(model.users.ids, model.users.ids, np.diff(model.seen.indptr))
-
-    @cached_property
-    def items(self) -> Finder:
-        """Items by their ids and titles, the most clicked first."""
-        model = self.recommender.model
-        texts = [f"{item}\n{title or ''}" for item, title in zip(model.items.ids, model.titles, strict=True)]
-        return Finder.of(model.items.ids, texts, model.clicks)
-
-    @cached_property
-    def tags(self) -> TagTree:
-        """Tags above and below each other."""
-        return TagTree.of(self.recommender.model.tags, self.recommender.model.clicks)
-
-    def is_added(self, item: int) -> bool:
-        """Whether an item row joined after training; those come last."""
-        return item >= len(self.recommender.items) - self.added
-
-    def ranked(self, users: Sequence[int], k: int, *, seen: bool) -> list[Ranked]:
-        """Item rows and shown scores of each user row, best first, as `Recommender.recommend` gives them."""
-        model, rows = self.recommender.model, np.asarray(users, dtype=np.int64)
-        found = model.topk(rows, k, mask=None if seen else model.seen)
-        scores = model.shown_scores(rows, found)
-        count = (found.items != NOTHING).sum(axis=1).tolist()
-        lists = zip(found.items.tolist(), scores.tolist(), count, strict=True)
-        return [(items[:n], values[:n]) for items, values, n in lists]
-
-    def warm(self) -> Served:
-        """Do once what would make the first request slow."""
-        if len(self.recommender.users):
-            self.ranked([0], 10, seen=False)
-        _ = self.entries, self.users, self.items, self.tags
-        return self
+class Taken(Exception):
+    """An item with this id is there already."""
 
 
-class Additions(Protocol):
-    """Items that joined after training, kept beside the model."""
+@dataclass
+class Encoders:
+    """Text encoders by recipe, each loaded once however many models use it."""
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep these rows of a catalogue."""
-        ...
+    known: dict[str | None, tuple[Encode | None, str | None]] = field(default_factory=dict)
 
-    def apply(self, recommender: Recommender) -> Recommender:
-        """The recommender with all kept items that it does not know placed."""
-        ...
+    def place(self, model: ScoreModel, new: Catalog) -> tuple[Placed, list[str]]:
+        """Place new items by their text, or by their tags where no encoder is to be had; and remarks."""
+        recipe = recipe_of(model)
+        if recipe not in self.known:
+            self.known[recipe] = encoder_for(model, threads=1)
+        encode, remark = self.known[recipe]
+        try:
+            placed = place(model, new, encode=encode)
+        except ProviderError:
+            log.exception("the text encoder failed")
+            self.known[recipe] = None, _NO_ENCODER
+            return self.place(model, new)
+        return placed, [*([remark] if remark else []), *placed.notes]
 
 
 class Live:
     """The current model of a folder. Reading `current` never waits; whoever changes it holds the lock."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        run: str | None = None,
-        additions: Additions | None = None,
-        report: Report | None = None,
-        every_s: float = 1.0,
-    ) -> None:
+    def __init__(self, folder: Path, *, run: str | None = None, report: Report | None = None) -> None:
         """Load the model of ``folder``; raises an `ArtifactError` where there is none."""
         self.metrics = Metrics()
         self.started_s = time.time()
-        self._folder, self._run = folder, run or folder.name
-        self._additions, self._report = additions, report or dict
-        self._every_s = every_s
+        self._folder, self._run, self._report = folder, run or folder.name, report or dict
+        self._additions, self._encoders = Additions.beside(folder), Encoders()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
-        opened = opening.load(folder)
-        self._mark = opened.mark
         self._refused: opening.Mark | None = None
-        self.current = self._served(opened, swaps=0)
+        self._opened = opening.load(folder)
+        self._kept = opening.stamp(self._additions.path)
+        self._warmed: Served | None = None
+        self.current = self._made(self._whole(), swaps=0)
         self._tell()
 
-    def watch(self) -> None:
+    def watch(self, every_s: float = EVERY_S) -> None:
         """Look for a newly trained model every second, in a thread, until `stop`."""
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watching, name="watcher", daemon=True)
+            self._watcher = threading.Thread(target=self._watching, args=(every_s,), name="watcher", daemon=True)
             self._watcher.start()
 
     def stop(self) -> None:
@@ -147,46 +87,108 @@ class Live:
         if self._watcher is not None:
             self._watcher.join()
 
+    def place(self, new: Catalog, *, keep: bool) -> tuple[Served, Placed, list[str]]:
+        """Place new items; with ``keep`` they stay, beside the model and in it.
+
+        Returns the model that then answers, what became of each item, and remarks. Raises `Taken`, and `DataError`
+        where an item is like nothing known.
+        """
+        if not keep:
+            served = self.current
+            _check_free(served, new)
+            return served, *self._encoders.place(served.recommender.model, new)
+        with self._lock:
+            served = self.current
+            _check_free(served, new)
+            placed, remarks = self._encoders.place(served.recommender.model, new)
+            self._additions.add(new, placed)
+            self.current = self._made(placed.model, swaps=served.swaps)
+            self._tell()
+            return self.current, placed, remarks
+
     def look(self) -> bool:
-        """Take over a new model if there is one; whether it did.
+        """Take over a new model or new items if there are any; whether it did.
 
         A folder that is just being replaced is left for the next look. A model that does not load is logged and counted
         once, and the old one goes on answering.
         """
         mark = opening.mark(self._folder)
-        if mark is None or mark in (self._mark, self._refused):
-            return False
+        if mark is None or mark in (self._opened.mark, self._refused):
+            return self._look_at_additions()
         try:
             opened = opening.load(self._folder)
-            if opened.fingerprint == self.current.fingerprint:
-                self._mark = opened.mark
-                return False
-            self._swap(opened)
+            return self._swap(opened)
         except Exception:
             if opening.mark(self._folder) == mark:
                 log.exception("the new model in %r cannot be used; the old one goes on", str(self._folder))
                 self._refused = mark
                 self.metrics.refused()
             return False
-        return True
 
-    def _swap(self, opened: opening.Opened) -> None:
+    def _swap(self, opened: opening.Opened) -> bool:
+        """Let ``opened`` answer unless it is what answers already."""
         with self._lock:
-            self.current = self._served(opened, swaps=self.current.swaps + 1)
-            self._mark, self._refused = opened.mark, None
+            if opened.fingerprint == self._opened.fingerprint:
+                self._opened = opening.Opened(self._opened.model, opened.fingerprint, opened.mark)
+                return False
+            before, self._opened = self._opened, opened
+            try:
+                self.current = self._made(self._whole(), swaps=self.current.swaps + 1)
+            except BaseException:
+                self._opened = before
+                raise
+            self._refused = None
             self.metrics.swapped()
             self._tell()
         log.info("version %s answers from now on", self.current.version)
+        return True
 
-    def _served(self, opened: opening.Opened, *, swaps: int) -> Served:
-        trained = opened.recommender
-        whole = trained if self._additions is None else self._additions.apply(trained)
-        added = len(whole.items) - len(trained.items)
-        return Served(whole, self._run, opened.fingerprint, added, swaps, self._report()).warm()
+    def _look_at_additions(self) -> bool:
+        """Take in items that another program added or took out."""
+        kept = opening.stamp(self._additions.path)
+        if kept == self._kept:
+            return False
+        with self._lock:
+            self._kept = kept
+            whole = self._whole()
+            if whole.items == self.current.recommender.items:
+                return False
+            self.current = self._made(whole, swaps=self.current.swaps)
+            self._tell()
+        return True
+
+    def _whole(self) -> ScoreModel:
+        """The trained model with the added items."""
+        return self._additions.apply(self._opened.model)
+
+    def _made(self, model: ScoreModel, *, swaps: int) -> Served:
+        added = len(model.items) - len(self._opened.model.items)
+        fingerprint = self._opened.fingerprint
+        return Served(Recommender(model), self._run, fingerprint, added, swaps, self._report()).warm()
 
     def _tell(self) -> None:
         self.metrics.serves(self.current.version, self.current.run, self.current.added)
 
-    def _watching(self) -> None:
-        while not self._stopping.wait(self._every_s):
+    def _watching(self, every_s: float) -> None:
+        while True:
+            self._warm_through()
+            if self._stopping.wait(every_s):
+                return
             self.look()
+
+    def _warm_through(self) -> None:
+        """Prepare what takes seconds while the model answers already."""
+        served = self.current
+        if served is self._warmed:
+            return
+        self._warmed = served
+        try:
+            served.warm_through()
+        except Exception:
+            log.exception("something could not be prepared; it fails again when it is asked for")
+
+
+def _check_free(served: Served, new: Catalog) -> None:
+    known = [item for item in new.items.ids if item in served.recommender.items]
+    if known:
+        raise Taken(f"the item {known[0]!r} is there already; a new item needs an id of its own.")
