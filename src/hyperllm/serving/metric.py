@@ -3,20 +3,20 @@
 Knows how to write a point of the hyperboloid so that float32 keeps its distances at every radius, and products of
 factors as distances. Does not know users, rankings or files. Needs ``hyperllm[ann]``.
 
-A point at distance ρ from the origin in the direction θ, |θ| = 1, is the row (eᵖ, e⁻ᵖ, sinh ρ, θ) with p = ρ. Then
+A point at distance ρ from the origin in the direction θ, |θ| = 1, is the row (e^ρ, e^−ρ, sinh ρ, θ). Then
 
     cosh d(x, y) = (e^{ρx−ρy} + e^{ρy−ρx}) / 2 + sinh ρx · sinh ρy · |θx − θy|² / 2,
 
 a sum of positive terms, where −⟨x, y⟩_L subtracts numbers of size cosh ρx · cosh ρy. Factors f follow behind a column
-a = √(max |f|² − |f|²) of an item, 0 of a user. A graph is built by cosh d + (|f − f'|² + (a − a')²) / 2, which is a
-metric-like distance in both parts, and searched by cosh d − f·f', which is minus the score; the two differ, for a user's
-row, by what is the same for all items. Shapes: ``n`` rows, ``d`` intrinsic dimensions, ``f`` factors.
+a = √(max |f|² − |f|²) of an item, 0 of a user. A graph is built by cosh d + (|f − f'|² + (a − a')²) / 2 and searched by
+cosh d − f·f', which is minus the score: the two differ, for a user's row, by what is the same for all items. Shapes:
+``n`` rows, ``d`` intrinsic dimensions, ``f`` factors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +27,7 @@ from hyperllm.errors import ConfigError
 from hyperllm.serving.product import Doubles, Floats
 
 _POLAR = 3
+_CALLBACKS: list[Any] = []
 
 
 def needed(name: str) -> Any:
@@ -42,7 +43,7 @@ def needed(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Layout:
-    """``curved`` columns of a point (1 + d, 0 where there is none), then ``factors`` columns."""
+    """``curved`` columns of a point (1 + d, 0 where there is none), then ``factors`` of them."""
 
     curved: int
     factors: int
@@ -87,9 +88,41 @@ def searching(layout: Layout) -> Any:
     return _compiled(layout, False)
 
 
-@lru_cache(maxsize=64)
+@cache  # usearch holds a bare address, so what stands there is never freed
 def _compiled(layout: Layout, between_items: bool) -> Any:
-    usearch, callback = needed("usearch.index"), _callback(layout, between_items)
-    return _Kept(callback), usearch.CompiledMetric(
-        pointer=callback.address, kind=usearch.MetricKind.IP, signature=usearch.MetricSignature.ArrayArray
+    usearch, numba = needed("usearch.index"), needed("numba")
+    floats = numba.types.CPointer(numba.types.float32)
+    compiled = numba.cfunc(numba.types.float32(floats, floats), fastmath=True)(_distance(layout, between_items))
+    _CALLBACKS.append(compiled)
+    return usearch.CompiledMetric(
+        pointer=compiled.address, kind=usearch.MetricKind.IP, signature=usearch.MetricSignature.ArrayArray
     )
+
+
+def _distance(layout: Layout, between_items: bool) -> Any:
+    """What is compiled; the layout's numbers become constants of it."""
+    carray = needed("numba").carray
+    curved, polar, columns = layout.curved > 0, layout.polar, layout.columns
+    half, zero = np.float32(0.5), np.float32(0.0)
+
+    def distance(left: Any, right: Any) -> Any:
+        x, y = carray(left, columns), carray(right, columns)
+        found = zero
+        if curved:
+            angle = zero
+            for k in range(_POLAR, polar):
+                angle += (x[k] - y[k]) * (x[k] - y[k])
+            found += half * (x[0] * y[1] + x[1] * y[0] + x[2] * y[2] * angle)
+        if between_items:
+            apart = zero
+            for k in range(polar, columns):
+                apart += (x[k] - y[k]) * (x[k] - y[k])
+            found += half * apart
+        else:
+            product = zero
+            for k in range(polar + 1, columns):
+                product += x[k] * y[k]
+            found -= product
+        return found
+
+    return distance
