@@ -15,7 +15,7 @@ from typing import Any, cast
 import typer
 
 import hyperllm
-from hyperllm.cli import data, models, paper, texts, use, whole
+from hyperllm.cli import data, models, paper, serve, texts, use, whole
 from hyperllm.errors import ConfigError, HyperLLMError, UnknownId
 
 # Typer carries its own copy of click in some versions; this is the class that its usage errors really have.
@@ -47,7 +47,7 @@ def options(
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 
-for room in (data, texts, models, use, whole, paper):
+for room in (data, texts, models, use, serve, whole, paper):
     room.register(app)
 
 

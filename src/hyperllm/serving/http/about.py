@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -14,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hyperllm.serving.http import metrics, schemas
-from hyperllm.serving.http.answers import NotModified, answer, current
+from hyperllm.serving.http.answers import NotModified, answer
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
+from hyperllm.serving.http.served import Served
 
 INDEX = "index.html"
 FILES = (
@@ -72,14 +74,16 @@ class About:
             "swaps": served.swaps,
             "started_s": self._desk.live.started_s,
         }
-        return answer(served, encoded(told))
+        return answer(served, encoded(told), tag=f'"{served.version}.{served.swaps}"')
 
     async def report(self, request: Request) -> Response:
         """Settings, phases, metrics and sizes; empty parts where only a model is known."""
-        served = current(request, self._desk.live)
-        empty = {part: {} for part in ("settings", "phases", "metrics", "sizes")}
-        told = {**empty, **served.report, "version": served.version, "run": served.run}
-        return answer(served, await self._desk.pool.run(encoded, told))
+        served = self._desk.live.current
+        body = await self._desk.pool.run(self._report, served)
+        tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        if tag in request.headers.get("if-none-match", ""):
+            raise NotModified(tag)
+        return answer(served, body, tag=tag)
 
     async def metrics(self) -> Response:
         """Requests, seconds, batches, the model's version, swaps and added items."""
@@ -96,6 +100,10 @@ class About:
     async def empty(self) -> Response:
         """Nothing, as fast as it goes."""
         return Response(b"{}", media_type="application/json")
+
+    def _report(self, served: Served) -> bytes:
+        empty: dict[str, Any] = {part: {} for part in ("settings", "phases", "metrics", "sizes")}
+        return encoded({**empty, **self._desk.live.report(), "version": served.version, "run": served.run})
 
     def _file(self, request: Request, name: str) -> Response:
         if name not in self._files:

@@ -71,9 +71,9 @@ def etag(served: Served) -> str:
     return f'"{hyperllm.__version__}.{served.version}"'
 
 
-def answer(served: Served, body: bytes, *, status: int = 200) -> Response:
+def answer(served: Served, body: bytes, *, status: int = 200, tag: str | None = None) -> Response:
     """JSON ``body`` of this version; a browser keeps it and asks whether it is still true."""
-    headers = {"ETag": etag(served), "Cache-Control": "private, no-cache"}
+    headers = {"ETag": tag or etag(served), "Cache-Control": "private, no-cache"}
     return Response(body, status, headers, "application/json")
 
 

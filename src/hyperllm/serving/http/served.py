@@ -6,10 +6,9 @@ Knows a model with the items that were added to it. Does not know what comes aft
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,6 @@ class Served:
     fingerprint: str
     added: int
     swaps: int
-    report: Mapping[str, Any]
 
     @cached_property
     def version(self) -> str:

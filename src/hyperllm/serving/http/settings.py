@@ -6,7 +6,7 @@ Knows limits and their legal values. Does not know requests, and enforces nothin
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyperllm.errors import ConfigError
 
@@ -53,6 +53,10 @@ class Settings:
             raise ConfigError(f"the largest body is {self.max_body} bytes; expected at least 1.")
         if self.workers < 1 or self.waiting < 1:
             raise ConfigError(f"workers ({self.workers}) and waiting ({self.waiting}) are at least 1.")
+
+    def allowing(self, host: str) -> Settings:
+        """The same with one more allowed host."""
+        return replace(self, hosts=(*self.hosts, host))
 
 
 def is_loopback(host: str) -> bool:

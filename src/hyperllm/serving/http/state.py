@@ -63,7 +63,8 @@ class Live:
         """Load the model of ``folder``; raises an `ArtifactError` where there is none."""
         self.metrics = Metrics()
         self.started_s = time.time()
-        self._folder, self._run, self._report = folder, run or folder.name, report or dict
+        self.report: Report = report or dict
+        self._folder, self._run = folder, run or folder.name
         self._additions, self._encoders = Additions.beside(folder), Encoders()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -164,7 +165,7 @@ class Live:
     def _made(self, model: ScoreModel, *, swaps: int) -> Served:
         added = len(model.items) - len(self._opened.model.items)
         fingerprint = self._opened.fingerprint
-        return Served(Recommender(model), self._run, fingerprint, added, swaps, self._report()).warm()
+        return Served(Recommender(model), self._run, fingerprint, added, swaps).warm()
 
     def _tell(self) -> None:
         self.metrics.serves(self.current.version, self.current.run, self.current.added)

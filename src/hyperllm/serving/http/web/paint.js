@@ -15,7 +15,7 @@ const RINGS = 6;
 const RAYS = 12;
 
 /** Tags with smaller marks than this are not drawn; nearer, they are. */
-export const SMALLEST_TAG = 3;
+export const SMALLEST_TAG = 2.3;
 const pictures = new Map();
 
 /** Everything, from the ground up. */
