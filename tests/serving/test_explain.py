@@ -1,68 +1,132 @@
-"""Reasons are true of the tags and the history."""
+"""Reasons are true of the tags and the history, and of the score: what is named counts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from scipy import sparse
+import pytest
+from tests.serving.coherent import FLAT, shop
 
-from hyperllm.serving.explain import Explainer
+from hyperllm.serving.explain import Explainer, Reasons
+from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.recommender import Recommender
+
+KINDS: dict[str, dict[str, Any]] = {"lorentz": {}, "fused": {"flat": FLAT}, "inner": {"geometry": "inner"}}
 
 
-def with_history(model: ScoreModel, items: list[int]) -> ScoreModel:
-    seen = sparse.csr_matrix((np.ones(len(items), dtype=np.float32), (np.zeros(len(items)), items)), shape=(7, 30))
-    return replace(model, seen=seen)
+def reasons_for(model: ScoreModel, history: list[int], items: list[int]) -> list[Reasons]:
+    """Reasons for a guest with this history."""
+    told = history_matrix([np.array(history, dtype=np.int64)], len(model.items))
+    folding = Folding(model)
+    guest = model.with_users(type(model.users)(("guest",)), folding.vectors(told), told)
+    return Explainer.of(folding).explain(guest, 0, np.array(items))
 
 
-def test_path_runs_from_broad_to_specific(hyperbolic: ScoreModel) -> None:
-    model = with_history(hyperbolic, [0, 1, 8, 15])
-    shampoo, hair, beauty, makeup = Explainer.of(model).explain(0, np.array([2, 7, 18, 25]))
-    assert (shampoo.tag_path, shampoo.tagged) == (("Beauty", "Hair", "Shampoo"), 2)
-    assert (hair.tag_path, hair.tagged) == (("Beauty", "Hair"), 3)
-    assert (beauty.tag_path, beauty.tagged) == (("Beauty",), 4)
-    assert (makeup.tag_path, makeup.tagged) == ((), 0)
-    assert str(shampoo).startswith("Beauty > Hair > Shampoo (the last tag is on 2 items of the history)")
+def score(model: ScoreModel, history: list[int], item: int) -> float:
+    vectors = Folding(model).vectors(history_matrix([np.array(history, dtype=np.int64)], len(model.items)))
+    return float(model.products(vectors, np.array([item]))[0, 0])
 
 
-def test_undirected_tags_without_levels_order_by_frequency(hyperbolic: ScoreModel) -> None:
-    model = with_history(hyperbolic, [0])
+def test_path_runs_from_broad_to_specific() -> None:
+    model = shop().model
+    shampoo, brush, lipstick = reasons_for(model, [0, 1, 2, 14], [3, 13, 30])
+    assert (shampoo.tag_path, shampoo.tagged) == (("Hair", "Shampoo"), 3)
+    assert (brush.tag_path, brush.tagged) == (("Hair", "Brush"), 1)
+    assert (lipstick.tag_path, lipstick.tagged) == ((), 0)
+    assert str(shampoo).startswith("Hair > Shampoo (the last tag is on 3 items of the history)")
+
+
+def test_undirected_tags_without_levels_order_by_frequency() -> None:
+    model = shop().model
     assert model.tags is not None
-    loose = replace(
-        model.tags, directed=False, level=np.full(4, -1), tag_edges=np.array([(2, 1), (1, 0), (3, 0), (1, 1)])
-    )
-    (reasons,) = Explainer.of(replace(model, tags=loose)).explain(0, np.array([2]))
-    assert reasons.tag_path == ("Beauty", "Hair", "Shampoo")
+    loose = replace(model.tags, directed=False, level=np.full(7, -1), tag_edges=model.tags.tag_edges[:, ::-1].copy())
+    (reasons,) = reasons_for(replace(model, tags=loose), [0, 1], [3])
+    assert reasons.tag_path == ("Hair", "Shampoo")
 
 
-def test_a_cycle_of_directed_edges_is_harmless(hyperbolic: ScoreModel) -> None:
-    model = with_history(hyperbolic, [0])
+def test_a_cycle_of_directed_edges_is_harmless() -> None:
+    model = shop().model
     assert model.tags is not None
-    edges = np.array([(0, 1), (1, 2), (2, 0), (1, 0)])
-    (reasons,) = Explainer.of(replace(model, tags=replace(model.tags, tag_edges=edges))).explain(0, np.array([2]))
-    assert reasons.tag_path == ("Beauty", "Hair", "Shampoo")
+    edges = np.concatenate([model.tags.tag_edges, model.tags.tag_edges[:, ::-1]])
+    (reasons,) = reasons_for(replace(model, tags=replace(model.tags, tag_edges=edges)), [0, 1], [3])
+    assert reasons.tag_path == ("Hair", "Shampoo")
 
 
-def test_nearest_history_items(model: ScoreModel) -> None:
-    (reasons,) = Explainer.of(with_history(model, [4, 11, 20, 27])).explain(0, np.array([9]))
-    assert reasons.nearest[0].item_id == "i04"  # its twin
-    assert len(reasons.nearest) == 3
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_named_counts(kind: str) -> None:
+    """Without any named item, without all of them, and without all that carry the named tag the score is lower."""
+    model = shop(**KINDS[kind]).model
+    us, named, paths = Recommender(model), 0, 0
+    for user in model.users.ids[:15]:
+        history = model.seen[model.users.row(user)].indices.tolist()
+        for row in us.recommend([user], k=5, explain=True):
+            item, reasons = model.items.row(row.item_id), row.reasons
+            assert reasons is not None
+            whole = score(model, history, item)
+            near = [model.items.row(h.item_id) for h in reasons.nearest]
+            for place, h in zip(near, reasons.nearest, strict=True):
+                without = score(model, [other for other in history if other != place], item)
+                assert h.effect == pytest.approx(whole - without, rel=1e-4, abs=1e-6)
+                assert without < whole
+                named += 1
+            if near:
+                assert score(model, [other for other in history if other not in near], item) < whole
+            if reasons.tag_path:
+                assert model.tags is not None
+                last = model.tags.names.index(reasons.tag_path[-1])
+                having = set(model.tags.tag_items[model.tags.tag_items[:, 0] == last, 1].tolist())
+                assert len(having & set(history)) == reasons.tagged
+                assert score(model, [other for other in history if other not in having], item) < whole
+                paths += 1
+    assert named > 100
+    assert paths > 40
+
+
+def test_nearest_come_first_and_only_with_an_effect() -> None:
+    model = shop().model
+    (reasons,) = reasons_for(model, [0, 1, 2, 30], [3])
+    assert reasons.nearest
+    assert "i30" not in {near.item_id for near in reasons.nearest}
     scores = [near.score for near in reasons.nearest]
     assert scores == sorted(scores, reverse=True)
+    assert all(near.effect > 0 for near in reasons.nearest)
 
 
-def test_nearest_is_said_of_points_not_factors(mixed: ScoreModel, hyperbolic: ScoreModel) -> None:
-    history, items = [4, 11, 20, 27], np.array([9, 2, 17])
-    found, alone = (Explainer.of(with_history(model, history)).explain(0, items) for model in (mixed, hyperbolic))
-    assert [reasons.nearest for reasons in found] == [reasons.nearest for reasons in alone]
+def test_parts_add_up_to_the_score() -> None:
+    for kind in KINDS.values():
+        us = Recommender(shop(**kind).model)
+        row = us.explain("u03", "i20")
+        assert row.reasons is not None
+        parts = row.reasons.parts
+        exact = us.model.products(us.model.user_vectors[np.array([3])], np.array([20]))[0, 0]
+        assert parts.total == pytest.approx(exact, rel=1e-6)
+        if parts.distance is not None:
+            assert parts.hyperbolic == pytest.approx(-np.cosh(parts.distance))
+            assert bool(abs(parts.linear) > 1e-6) == bool(us.model.flat)
+            assert "distance" in str(parts)
+        else:
+            assert str(parts) == f"score {parts.total:.4f}"
 
 
-def test_the_item_itself_is_no_reason(hyperbolic: ScoreModel) -> None:
-    (reasons,) = Explainer.of(with_history(hyperbolic, [2])).explain(0, np.array([2]))
+def test_the_item_itself_is_no_reason() -> None:
+    (reasons,) = reasons_for(shop().model, [2], [2])
     assert (reasons.tag_path, reasons.nearest) == ((), ())
 
 
-def test_without_history_or_tags(hyperbolic: ScoreModel) -> None:
-    (nothing,) = Explainer.of(replace(hyperbolic, tags=None)).explain(6, np.array([0]))
+def test_without_history_or_tags() -> None:
+    model = shop().model
+    (nothing,) = reasons_for(replace(model, tags=None), [], [0])
     assert str(nothing) == "no shared tag and no history"
+    assert nothing.parts.distance is not None
+    (tagless,) = reasons_for(replace(model, tags=None), [0, 1], [2])
+    assert tagless.tag_path == ()
+    assert tagless.nearest
+
+
+def test_no_evidence_is_invented_for_random_vectors(model: ScoreModel) -> None:
+    for row in Recommender(model).recommend(["u0", "u1"], k=5, explain=True):
+        assert row.reasons is not None
+        assert all(near.effect > 0 for near in row.reasons.nearest)

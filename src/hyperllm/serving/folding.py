@@ -116,8 +116,8 @@ def folded(model: ScoreModel, given: Pairs) -> ScoreModel:
     shape = len(model.users), len(model.items)
     told = given.matrix(*shape)
     vectors = Folding(model).vectors(told[users])
-    if isinstance(model.user_vectors, np.ndarray):
-        everybody = np.array(model.user_vectors)
+    if isinstance(model.user_vectors, np.ndarray) and isinstance(vectors, np.ndarray):
+        everybody: Vectors = np.array(model.user_vectors)
         everybody[users] = vectors
     else:
         stay = sparse.diags_array(~np.isin(np.arange(shape[0]), users), dtype=np.float32)

@@ -49,6 +49,10 @@ class SimilarItem:
     score: float
     title: str | None
 
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
 
 Row = TypeVar("Row", Recommendation, SimilarItem)
 

@@ -261,7 +261,8 @@ def _by_experts(model: ScoreModel, vectors: Matrix | None, points: Matrix) -> Ma
     tangent = experts.tangent(vectors).astype(np.float64)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
     made = expmap0(tangent * np.arcsinh(np.linalg.norm(points[:, 1:], axis=1, keepdims=True)))
-    return np.where(vectors.any(axis=1)[:, None], made, points).astype(np.float32)
+    told = np.asarray(vectors.any(axis=1))[:, None]
+    return np.where(told, made, points).astype(np.float32)
 
 
 def _told(made: ScoreModel, model: ScoreModel, weights: sparse.csr_array, row: int, by: str) -> PlacedItem:
