@@ -28,6 +28,7 @@ from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.frames import Recommendation, Recommendations, SimilarItem, SimilarItems
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.newcomers import Placed, encoder_for, place
+from hyperllm.serving.picture import Picture
 from hyperllm.serving.selection import Filter
 
 Progress = Callable[[int, int], object]
@@ -201,6 +202,23 @@ class Recommender:
     def disk(self) -> Disk:
         """The catalogue on the Poincaré disk. Raises `ConfigError` where the model is not hyperbolic."""
         return Disk.of(self.model)
+
+    def picture(self, user: str | None = None, k: int = 10) -> Picture:
+        """The disk to look at, in a notebook or as SVG; with a ``user`` their history and k best items lit up.
+
+        Raises `UnknownId`, and `ConfigError` where the model is not hyperbolic.
+        """
+        if user is None:
+            return Picture(self.disk, caption="The catalogue on the Poincaré disk")
+        (row,) = self.users.rows(_ids([user], "users"), what="user")
+        best = self.items.rows(self.recommend([user], k).item_ids)
+        return Picture(
+            self.disk,
+            self.model.seen[int(row)].indices.tolist(),
+            best.tolist(),
+            self.disk.user(self.model, int(row)),
+            f"{user}: history and {len(best)} recommendations",
+        )
 
     def describe(self, item: str) -> ItemCard:
         """All there is of one item. Raises `UnknownId`."""
