@@ -18,7 +18,7 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
   });
   const told = el("span", { class: "said", role: "status" });
   const box = el("div", { class: "combobox" }, el("label", { for: name }, label), input, list, told);
-  let options = [], active = -1, asked = null, wish = false;
+  let options = [], active = -1, asked = null, wish = null; // a key pressed before the answer is there: "pick", "move"
 
   const search = after(PAUSE_MS, async () => {
     asked?.abort();
@@ -44,9 +44,17 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
     const text = trouble || (found.length ? "" : input.value.trim() ? "Nothing found." : "Nothing to choose from.");
     fill(list, parts, text ? el("div", { class: "nothing" }, text) : null);
     fill(told, text || `${found.length} found`);
-    if (wish && found.length) return pick(0);
-    wish = false;
-    if (document.activeElement === input) show();
+    const wanted = wish;
+    wish = null;
+    if (wanted === "pick" && found.length) return pick(0);
+    if (document.activeElement !== input) return;
+    show();
+    if (wanted === "move") move(0);
+  }
+
+  function ask(wanted) {
+    wish = wanted;
+    search();
   }
 
   function line(option, index) {
@@ -80,7 +88,7 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
   }
 
   function pick(index) {
-    wish = false;
+    wish = null;
     const option = options[index];
     if (!option) return;
     hide();
@@ -91,7 +99,7 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
   }
 
   input.addEventListener("input", () => {
-    wish = false;
+    wish = null;
     options = [];
     search();
   });
@@ -99,14 +107,11 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
   input.addEventListener("blur", hide);
   input.addEventListener("keydown", (event) => {
     const open = !list.hidden;
-    if (event.key === "ArrowDown") open ? move(active + 1) : search();
+    if (event.key === "ArrowDown") options.length && open ? move(active + 1) : ask("move");
     else if (event.key === "ArrowUp") open && move(active < 0 ? -1 : active - 1);
     else if (event.key === "Enter") {
       if (open && options.length) pick(Math.max(0, active));
-      else if (input.value.trim()) {
-        wish = true;
-        search();
-      }
+      else if (input.value.trim()) ask("pick");
     } else if (event.key === "Escape") {
       if (open) hide();
       else input.value = "";
