@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hyperllm.evaluation.evaluate import Evaluation, evaluate
     from hyperllm.experiments.quick import fit
     from hyperllm.frameworks import BaseConfig, HyperLLMConfig, train_base, train_hyperllm
+    from hyperllm.serving.arrange import Order
     from hyperllm.serving.recommender import Recommender
+    from hyperllm.serving.selection import Filter
     from hyperllm.training.loop import FitConfig
 
 __version__ = "0.1.0"
@@ -24,10 +26,12 @@ _HOME = {
     "Backbone": "backbones",
     "BaseConfig": "frameworks",
     "Evaluation": "evaluation.evaluate",
+    "Filter": "serving.selection",
     "FitConfig": "training.loop",
     "HGCF": "backbones",
     "HyperLLMConfig": "frameworks",
     "HyperLLMError": "errors",
+    "Order": "serving.arrange",
     "Recommender": "serving.recommender",
     "Split": "data.split",
     "evaluate": "evaluation.evaluate",
@@ -42,9 +46,11 @@ __all__ = [
     "Backbone",
     "BaseConfig",
     "Evaluation",
+    "Filter",
     "FitConfig",
     "HyperLLMConfig",
     "HyperLLMError",
+    "Order",
     "Recommender",
     "Split",
     "evaluate",

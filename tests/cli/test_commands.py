@@ -155,6 +155,74 @@ def test_recommend_all_users_to_a_file(hyperllm: Command, finished: Path, tmp_pa
     assert len(pl.read_parquet(out)) == 3 * len(Split.load(finished / "split").users)
 
 
+def test_lists_are_filtered_and_ordered(hyperllm: Command, finished: Path) -> None:
+    (user,) = _users(finished, 1)
+    items = Split.load(finished / "split").items.ids
+    words = ("recommend", finished, "hyperllm", "--users", user, "--k", "3", "--json")
+    only = hyperllm(*words, "--only", ",".join(items[:2]), "--seen").document
+    assert {row["item_id"] for row in only} == set(items[:2])
+    assert items[0] not in {row["item_id"] for row in hyperllm(*words, "--exclude", items[0], "--seen").document}
+    assert hyperllm(*words, "--diversity", "0.5", "--breadth", "-0.5", "--by", "level").code == 0
+    wrong = hyperllm(*words, "--categories", "no such shelf")
+    assert (wrong.code, "no item is in a category" in wrong.err) == (2, True)
+
+
+def test_explain_names_the_history_that_counts(hyperllm: Command, finished: Path) -> None:
+    (user,) = _users(finished, 1)
+    (best,) = hyperllm("recommend", finished, "hyperllm", "--users", user, "--k", "1", "--json").document
+    words = ("explain", finished, "hyperllm", "--user", user, "--item", best["item_id"])
+    told = hyperllm(*words, "--json").document
+    assert told["reasons"]["parts"]["distance"] == pytest.approx(-best["score"], rel=1e-5)
+    assert all(near["effect"] > 0 for near in told["reasons"]["nearest"])
+    text = hyperllm(*words).out
+    assert "score " in text
+    assert all(near["item_id"] in text for near in told["reasons"]["nearest"])
+
+
+def test_a_guest_is_folded_in(hyperllm: Command, finished: Path) -> None:
+    items = Split.load(finished / "split").items.ids[:3]
+    rows = hyperllm("fold-in", finished, "hyperllm", "--items", ",".join(items), "--k", "4", "--json").document
+    assert [(row["user_id"], row["rank"]) for row in rows] == [("guest", n) for n in (1, 2, 3, 4)]
+    assert not {row["item_id"] for row in rows} & set(items)
+    assert hyperllm("fold-in", finished, "hyperllm", "--items", "nothing").code == 2
+
+
+def test_new_items_are_added_once_and_found(hyperllm: Command, work: Path, tmp_path: Path) -> None:
+    known = pl.read_parquet(work / "dataset" / "items.parquet").row(0, named=True)
+    path = " > ".join(known["categories"])
+    table = tmp_path / "new.csv"
+    pl.DataFrame({"item_id": ["new"], "title": [known["title"]], "categories": [path]}).write_csv(table)
+    done = hyperllm("add-items", work, "hyperllm", table)
+    assert done.code == 0, done.err
+    assert "1 items placed" in done.out
+    again = hyperllm("add-items", work, "hyperllm", table, "--json").document
+    assert (again["placed"], again["known"]) == ([], ["new"])
+    near = hyperllm("similar", work, "hyperllm", "--items", "new", "--k", "3", "--json").document
+    assert known["item_id"] in {row["item_id"] for row in near}
+    assert hyperllm("evaluate", work, "hyperllm", "--part", "valid").code == 0
+    table.write_text("item_id,title\nodd,\n")
+    lost = hyperllm("add-items", work, "hyperllm", table)
+    assert (lost.code, "nothing known is like 'odd'" in lost.err) == (1, True)
+
+
+def test_new_items_may_be_described_by_a_language_model(hyperllm: Command, work: Path, tmp_path: Path) -> None:
+    table = tmp_path / "new.csv"
+    table.write_text("item_id,title\nnew,Wooden train set\n")
+    done = hyperllm("add-items", work, "hyperllm", table, "--llm", "scripted")
+    assert done.code == 0, done.err
+    assert "1 items placed" in done.out
+
+
+def test_new_users_are_folded_in_where_they_are_measured(hyperllm: Command, raw: Path, tmp_path: Path) -> None:
+    place = tmp_path / "new-users"
+    words = ("prepare", place, "--interactions", raw / "clicks.csv", "--items", raw / "items.csv", "--core", 3)
+    assert "new users: 2" in hyperllm(*words, "--new-users", "0.1").out
+    hyperllm("train", place, "--framework", "base", *TINY)
+    document = hyperllm("evaluate", place, "base", "--json").document
+    assert document["users"] == len(set(Split.load(place / "split").test.user))
+    assert hyperllm(*words, "--new-users", "0.1", "--cold-items", "0.1").code == 2
+
+
 def test_similar_leaves_the_item_itself_out(hyperllm: Command, finished: Path) -> None:
     item = Split.load(finished / "split").items.ids[0]
     rows = hyperllm("similar", finished, "hyperllm", "--items", item, "--k", "5", "--json").document

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.sources.published import read_published
-from hyperllm.data.split import PARTS, Split, cold_items, split, without_items
+from hyperllm.data.split import PARTS, Split, cold_items, split, without_items, without_users
 from hyperllm.errors import ConfigError, DataError
 
 loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -151,6 +151,48 @@ def test_without_cold_items_a_split_stays_as_it_is(events):
 def test_a_share_that_leaves_nothing_to_test_or_to_train_on_is_refused(events, share):
     with pytest.raises(DataError, match="take another share"):
         without_items(split(events([(u, i) for u in range(3) for i in range(5)])), share)
+
+
+@loose
+@given(history=histories(), share=st.floats(0.03, 0.9), seed=st.integers(0, 3))
+def test_a_new_user_is_in_no_other_part_and_a_fifth_of_their_items_is_tested(events, history, share, seed):
+    whole = split(events(history[0]))
+    new_count = round(share * len(whole.users))
+    if not 0 < new_count < len(whole.users):
+        return
+    try:
+        parts = without_users(whole, share, seed=seed)
+    except DataError:
+        drawn = np.random.default_rng(seed).permutation(len(whole.users))[:new_count]
+        assert set(whole.train.user.tolist()) <= set(drawn.tolist()) or all(
+            sum(pair[0] == user for name in PARTS for pair in rows(whole.part(name))) < 2 for user in drawn.tolist()
+        )
+        return
+    new = set(parts.given.user.tolist()) | set(parts.test.user.tolist())
+    assert (parts.users, parts.items) == (whole.users, whole.items)
+    for name in ("train", "valid"):
+        assert rows(parts.part(name)) == [pair for pair in rows(whole.part(name)) if pair[0] not in new]
+    everything = sorted(pair for name in PARTS for pair in rows(whole.part(name)) if pair[0] in new)
+    assert sorted([*rows(parts.given), *rows(parts.test)]) == everything
+    for user in set(parts.test.user.tolist()):
+        of = [pair for pair in everything if pair[0] == user]
+        assert sum(pair[0] == user for pair in rows(parts.test)) == max(1, round(len(of) / 5))
+    told = parts.told()
+    assert sorted(rows(told.train)) == sorted([*rows(parts.train), *rows(parts.given)])
+    assert not len(told.given)
+
+
+def test_new_users_are_kept_on_disk(events, tmp_path):
+    whole = split(events([(u, i) for u in range(20) for i in range(10)]))
+    parts = without_users(whole, 0.2, seed=1)
+    assert rows(without_users(whole, 0.2, seed=1).test) == rows(parts.test) != rows(without_users(whole, 0.2).test)
+    parts.save(tmp_path / "split", config={}, inputs={})
+    again = Split.load(tmp_path / "split")
+    assert rows(again.given) == rows(parts.given)
+    assert len(again.given) == 4 * 8
+    assert without_users(whole, 0.0) is whole
+    whole.save(tmp_path / "split", config={}, inputs={})
+    assert not len(Split.load(tmp_path / "split").given)
 
 
 @pytest.mark.data
