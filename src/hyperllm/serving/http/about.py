@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hyperllm.serving.http import metrics, schemas
-from hyperllm.serving.http.answers import NotModified, answer
+from hyperllm.serving.http.answers import answer, unless_known
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
@@ -27,7 +27,7 @@ FILES = (
     "app.js", "api.js", "dom.js", "format.js", "search.js", "key.js",
     "find.js", "user.js", "controls.js", "lists.js", "explain.js", "item.js",
     "tags.js", "tree.js",
-    "atlas.js", "disk.js", "gestures.js", "paint.js", "palette.js", "moebius.js",
+    "atlas.js", "disk.js", "gestures.js", "paint.js", "points.js", "palette.js", "moebius.js",
     "newitem.js", "report.js",
 )  # fmt: skip
 """Every file of the page. Nothing else is ever read from disk for a request."""
@@ -60,9 +60,11 @@ class About:
         if self._desk.settings.empty_route:
             app.get("/empty", include_in_schema=False)(self.empty)
 
-    async def health(self) -> Response:
-        """Sizes of the current model, and how often it was replaced. Always fresh."""
+    async def health(self, request: Request) -> Response:
+        """Sizes of the current model, and how often it was replaced."""
         served = self._desk.live.current
+        tag = f'"{self._desk.live.started_s}.{served.version}.{served.swaps}"'
+        unless_known(request, tag)
         told = {
             "status": "ok",
             "version": served.version,
@@ -74,15 +76,14 @@ class About:
             "swaps": served.swaps,
             "started_s": self._desk.live.started_s,
         }
-        return answer(served, encoded(told), tag=f'"{served.version}.{served.swaps}"')
+        return answer(served, encoded(told), tag=tag)
 
     async def report(self, request: Request) -> Response:
         """Settings, phases, metrics and sizes; empty parts where only a model is known."""
         served = self._desk.live.current
         body = await self._desk.pool.run(self._report, served)
         tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-        if tag in request.headers.get("if-none-match", ""):
-            raise NotModified(tag)
+        unless_known(request, tag)
         return answer(served, body, tag=tag)
 
     async def metrics(self) -> Response:
@@ -109,8 +110,7 @@ class About:
         if name not in self._files:
             raise HTTPException(404)
         body, tag = self._files[name]
-        if tag in request.headers.get("if-none-match", ""):
-            raise NotModified(tag)
+        unless_known(request, tag)
         return Response(
             body, headers={"ETag": tag, "Cache-Control": "no-cache"}, media_type=_TYPES[name.split(".")[-1]]
         )

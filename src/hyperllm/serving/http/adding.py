@@ -28,7 +28,8 @@ class Adding:
 
     def register(self, app: FastAPI) -> None:
         """Add the route."""
-        route = Route("POST", "/items", self.add, schemas.PlacedAnswer, "Add items that nobody has clicked yet", 201)
+        summary, also = "Add items that nobody has clicked yet", "Placed, shown and forgotten."
+        route = Route("POST", "/items", self.add, schemas.PlacedAnswer, summary, 201, also)
         add(app, "catalogue", [route])
 
     async def add(self, wanted: AddItems) -> Response:

@@ -60,10 +60,15 @@ class NotModified(Exception):
 def current(request: Request, live: Live) -> Served:
     """The model that answers this request; raises `NotModified` where the client knows its answer, before any work."""
     served = live.current
-    known = request.headers.get("if-none-match")
-    if known is not None and request.method == "GET" and etag(served) in known:
-        raise NotModified(etag(served))
+    if "if-none-match" in request.headers:
+        unless_known(request, etag(served))
     return served
+
+
+def unless_known(request: Request, tag: str) -> None:
+    """Raise `NotModified` where the client has what ``tag`` stands for."""
+    if tag in request.headers.get("if-none-match", ""):
+        raise NotModified(tag)
 
 
 def etag(served: Served) -> str:

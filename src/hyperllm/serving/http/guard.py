@@ -37,7 +37,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_LONGEST_QUERY = 2**16
+_LONGEST_QUERY = 60_000
 _ONCE = frozenset({b"host", b"content-length", b"origin", b"authorization", b"x-api-key"})
 
 

@@ -186,9 +186,7 @@ def _similar(served: Served, items: Sequence[str], k: int) -> list[bytes]:
     found: dict[str, list[tuple[int, float]]] = {item: [] for item in items}
     for row in served.recommender.similar(list(found), k):
         found[row.query_id].append((served.recommender.items.row(row.item_id), row.score))
-    lists = [
-        served.entries.ranked([row for row, _ in found[item]], [score for _, score in found[item]]) for item in items
-    ]
+    lists = [served.entries.ranked((row for row, _ in near), (score for _, score in near)) for near in found.values()]
     made = {item: b'{"item":%b,"items":%b}' % (encoded(item), near) for item, near in zip(found, lists, strict=True)}
     return [made[item] for item in items]
 

@@ -36,9 +36,9 @@ def place(folder: Path) -> Path:
     return inner if (inner / artifacts.MANIFEST).exists() else folder
 
 
-def mark(folder: Path) -> Mark | None:
-    """What changes when the model does, or None where there is none at this moment."""
-    return _mark(place(folder) / artifacts.MANIFEST)
+def mark(model: Path) -> Mark | None:
+    """What changes when the model in its own folder does, or None where there is none at this moment."""
+    return _mark(model / artifacts.MANIFEST)
 
 
 def stamp(path: Path) -> tuple[Mark | None, Mark | None]:
@@ -55,7 +55,7 @@ def _mark(path: Path) -> Mark | None:
 
 
 def load(folder: Path) -> Opened:
-    """Read the model of ``folder`` into memory.
+    """Read the model in its own ``folder`` into memory.
 
     Raises an `ArtifactError` that says what is wrong; `Incomplete` also where the model was replaced meanwhile, so that
     files of two models never mix.
@@ -65,7 +65,7 @@ def load(folder: Path) -> Opened:
         raise Incomplete(f"there is no finished model in {str(folder)!r}; name a run or an exported model.")
     with tempfile.TemporaryDirectory(prefix="hyperllm-") as own:
         link = Path(own) / "model"
-        link.symlink_to(place(folder).absolute(), target_is_directory=True)
+        link.symlink_to(folder.absolute(), target_is_directory=True)
         try:
             model = Recommender(ScoreModel.load(link)).in_memory().model
             fingerprint = artifacts.fingerprint(link)

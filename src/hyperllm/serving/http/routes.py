@@ -23,6 +23,8 @@ class Route:
     model: type[BaseModel]
     summary: str
     status: int = 200
+    also: str | None = None
+    """What 200 means where ``status`` is another."""
     openapi: dict[str, Any] | None = None
 
 
@@ -35,6 +37,7 @@ def add(app: FastAPI, group: str, routes: Iterable[Route]) -> None:
             methods=[route.method],
             response_model=route.model,
             status_code=route.status,
+            responses=None if route.also is None else {200: {"model": route.model, "description": route.also}},
             summary=route.summary,
             tags=[group],
             openapi_extra=route.openapi,

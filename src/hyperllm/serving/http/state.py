@@ -64,13 +64,13 @@ class Live:
         self.metrics = Metrics()
         self.started_s = time.time()
         self.report: Report = report or dict
-        self._folder, self._run = folder, run or folder.name
+        self._folder, self._run = opening.place(folder), run or folder.name
         self._additions, self._encoders = Additions.beside(folder), Encoders()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._refused: opening.Mark | None = None
-        self._opened = opening.load(folder)
+        self._opened = opening.load(self._folder)
         self._kept = opening.stamp(self._additions.path)
         self._warmed: Served | None = None
         self.current = self._made(self._whole(), swaps=0)
