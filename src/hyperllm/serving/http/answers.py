@@ -6,6 +6,7 @@ Knows how an answer carries its version and how an error becomes a status and on
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-import hyperllm
 from hyperllm.errors import ConfigError, DataError, UnknownId
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.http.guard import error_body
@@ -25,6 +25,9 @@ from hyperllm.serving.http.served import Served
 from hyperllm.serving.http.state import Live, Taken
 
 M = TypeVar("M", bound=BaseModel)
+VERSION = version("hyperllm")
+"""Of this library: another one may answer the same differently."""
+
 _LONGEST_SENTENCE = 300
 _LONGEST_NAME = 32
 _NO_SUCH_PAGE = "there is no such page."
@@ -73,7 +76,7 @@ def unless_known(request: Request, tag: str) -> None:
 
 def etag(served: Served) -> str:
     """One tag for all answers of a version, since an address says the rest."""
-    return f'"{hyperllm.__version__}.{served.version}"'
+    return f'"{VERSION}.{served.version}"'
 
 
 def answer(served: Served, body: bytes, *, status: int = 200, tag: str | None = None) -> Response:

@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-import hyperllm
 from hyperllm.serving.http.about import About
 from hyperllm.serving.http.adding import Adding
-from hyperllm.serving.http.answers import ERRORS, handle_errors
+from hyperllm.serving.http.answers import ERRORS, VERSION, handle_errors
 from hyperllm.serving.http.catalogue import Catalogue
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.guard import Guard
@@ -41,7 +40,7 @@ def create_app(live: Live, settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="HyperLLM",
-        version=hyperllm.__version__,
+        version=VERSION,
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from other servers
