@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from tests.serving.coherent import FLAT, shop
 
 from hyperllm import artifacts
 from hyperllm.data.catalog import Catalog
 from hyperllm.errors import ConfigError, Corrupt, DataError, HyperLLMError, Incomplete, MisalignedArrays, WrongKind
 from hyperllm.ids import Vocabulary
 from hyperllm.serving import model as module
+from hyperllm.serving.content import Experts
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.product import minus_distance
 from hyperllm.testing.worlds import tree_world
@@ -263,7 +265,7 @@ def reseal(folder: Path) -> None:
     """Give a tampered folder a manifest that fits."""
     manifest = artifacts.peek(folder)
     assert manifest is not None
-    files = {name: artifacts.file_digest(folder / name) for name in manifest.files}
+    files = {name: artifacts.file_digest(folder / name) for name in manifest.files if (folder / name).exists()}
     artifacts.write_json(folder / artifacts.MANIFEST, {**vars(manifest), "files": files})
 
 
@@ -302,3 +304,50 @@ def test_rows_out_of_range(model: ScoreModel) -> None:
         model.topk(np.array([7]), 1)
     with pytest.raises(DataError, match="from 0 to 29"):
         model.similar(np.array([-1]), 1)
+
+
+def test_what_newcomers_need_is_saved_and_loaded(tmp_path: Path) -> None:
+    model = shop(flat=FLAT).model
+    assert model.content is not None
+    parts = [np.ones(shape, dtype=np.float32) for shape in ((512,), (512, 3), (2, 3), (2,), (4, 3), (4,))]
+    kept = replace(model, content=replace(model.content, experts=Experts(*parts)))
+    kept.save(tmp_path / "model")
+    again = ScoreModel.load(tmp_path / "model")
+    assert again.content is not None
+    assert again.content.experts is not None
+    assert again.linear is not None
+    assert model.linear is not None
+    np.testing.assert_array_equal(again.content.vectors, model.content.vectors)
+    assert again.content.recipe == model.content.recipe
+    np.testing.assert_array_equal(again.content.experts.expert_weight, parts[4])
+    np.testing.assert_array_equal(again.linear.weights, model.linear.weights)
+    assert again.linear.share == model.linear.share
+    assert again.catalog.frame.equals(model.catalog.frame)
+
+
+def test_a_folder_that_knows_titles_alone_is_read(hyperbolic: ScoreModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    hyperbolic.save(folder)
+    (folder / "catalog.parquet").unlink()
+    artifacts.write_json(folder / "titles.json", hyperbolic.titles)
+    reseal(folder)
+    again = ScoreModel.load(folder)
+    assert again.titles == hyperbolic.titles
+    assert again.content is None
+    assert again.linear is None
+
+
+def test_other_users_of_the_same_items(model: ScoreModel) -> None:
+    rows = np.array([4, 2])
+    guests = model.with_users(Vocabulary(("x", "y")), model.user_vectors[rows], model.seen[rows])
+    np.testing.assert_array_equal(guests.topk(np.arange(2), 5).items, model.topk(rows, 5).items)
+    np.testing.assert_array_equal(guests.clicks, model.clicks)
+    with pytest.raises(MisalignedArrays):
+        model.with_users(Vocabulary(("x",)), model.user_vectors[rows], model.seen[rows])
+
+
+def test_products_are_the_scores(model: ScoreModel) -> None:
+    found = model.topk(np.arange(7), 6)
+    for user in range(7):
+        exact = model.products(model.user_vectors[np.array([user])], found.items[user])[0]
+        np.testing.assert_allclose(exact, found.scores[user], rtol=1e-5)

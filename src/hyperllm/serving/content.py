@@ -78,7 +78,7 @@ class Content:
         """From arrays by name and the JSON value."""
         experts = None
         if told["experts"]:
-            experts = Experts(**{part.name: np.asarray(read(f"experts.{part.name}")) for part in fields(Experts)})
+            experts = Experts(**{part.name: np.array(read(f"experts.{part.name}")) for part in fields(Experts)})
         return cls(np.asarray(read("vectors")), told["recipe"], experts)
 
 
@@ -101,4 +101,4 @@ class LinearInputs:
     @classmethod
     def restored(cls, read: Read, told: Any) -> LinearInputs:
         """From arrays by name and the JSON value."""
-        return cls(np.asarray(read("weights")), np.asarray(read("shrink")), float(told["share"]))
+        return cls(np.array(read("weights")), np.array(read("shrink")), float(told["share"]))

@@ -56,11 +56,12 @@ class Recommender:
 
     def in_memory(self) -> Recommender:
         """The same recommender without any file behind it."""
-        model = self.model
+        model, content = self.model, self.model.content
         dense = isinstance(model.user_vectors, np.ndarray)
         return Recommender(
             replace(
                 model,
+                content=None if content is None else replace(content, vectors=np.array(content.vectors)),
                 user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
                 item_vectors=np.array(model.item_vectors),
                 seen=model.seen.copy(),
