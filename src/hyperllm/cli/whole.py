@@ -189,6 +189,7 @@ def _tell(done: DemoResult) -> None:
         f"hyperllm similar {place} hyperllm --items {done.recommendations[0].item_id}   ·   "
         f"hyperllm evaluate {place} hyperllm --groups 5   ·   hyperllm doctor {place}"
     )
+    typer.echo(f"look at it: hyperllm serve {place} hyperllm   (then open http://127.0.0.1:8000)")
 
 
 def _gap(done: DemoResult, run: str, metric: str) -> str:

@@ -287,7 +287,7 @@ def _people(told: _Told) -> str:
         cards.append(_person(user, past, later, found.of(user)))
     note = (
         "Users drawn by the seed, not picked. The path runs from broad to specific through tags that the suggestion "
-        "shares with the user's past clicks; it says what they have in common, not what caused the score."
+        "shares with the user's past clicks; what is named counts: without these clicks the suggestion's score falls."
     )
     return page.section(f"What {len(cards)} users would see", [page.paragraph(note), *cards])
 
