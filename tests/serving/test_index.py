@@ -165,17 +165,27 @@ def test_similar_items(built: ApproximateIndex) -> None:
     assert built.similar(rows, ITEMS).items.shape == (50, ITEMS)
 
 
-def test_what_a_walk_cannot_reach_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = world("lorentz")
-    whole = ApproximateIndex.build(model, threads=1)
-    best = model.topk(ALL, 1).items[:, 0]
+def test_what_walks_do_not_find_is_ranked_beside_them() -> None:
+    model, layout = world("lorentz"), Layout(DIM + 1, 0)
+    best = np.unique(model.topk(ALL, 2).items)
     kept = np.setdiff1d(np.arange(ITEMS), best)
-    graph = module._graph(Layout(DIM + 1, 0))
-    graph.add(kept.astype(np.uint64), Layout(DIM + 1, 0).rows(model.item_vectors[kept]), threads=1)
-    graph.metric = searching(Layout(DIM + 1, 0))
-    left_out = module._unreached(graph, ITEMS, DIM + 3)
-    assert set(best) <= set(left_out)
-    np.testing.assert_array_equal(replace(whole, graph=graph, left_out=left_out).topk(ALL, 1).items[:, 0], best)
+    graph = module._graph(layout, connectivity=32)
+    graph.add(kept.astype(np.uint64), layout.rows(model.item_vectors[kept]), threads=1)
+    graph.metric = searching(layout)
+    index, mask = ApproximateIndex(model, graph, best, threads=1), model.seen
+    for found, truth in (
+        (index.topk(ALL, 5, mask=mask), model.topk(ALL, 5, mask=mask)),
+        (index.similar(best, 5), model.similar(best, 5)),
+    ):
+        assert recall(found, truth) == 1.0
+        np.testing.assert_array_equal(found.scores, truth.scores)
+
+
+def test_items_that_are_all_alike() -> None:
+    model = world("lorentz")
+    model = replace(model, item_vectors=np.repeat(model.item_vectors[:1], ITEMS, axis=0))
+    index = ApproximateIndex.build(model, threads=1)
+    np.testing.assert_array_equal(index.topk(ALL, 5).scores, model.topk(ALL, 5).scores)
 
 
 def test_other_users_of_the_same_items(built: ApproximateIndex) -> None:
@@ -252,7 +262,7 @@ def test_progress_counts_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ITEMS_AT_ONCE", 250)
     told: list[tuple[int, int]] = []
     ApproximateIndex.build(world("lorentz"), threads=1, progress=lambda done, count: told.append((done, count)))
-    assert told == [(250, ITEMS), (500, ITEMS), (ITEMS, ITEMS)]
+    assert told == [(done, 2 * ITEMS) for done in (250, 500, 600, 850, 1100, 1200)]
 
 
 @pytest.mark.parametrize("name", ["usearch.index", "numba"])

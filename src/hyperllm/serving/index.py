@@ -4,19 +4,21 @@ Knows a graph of near items (HNSW, package ``usearch``) over the distances of `m
 items, and that whatever it fetches is scored again exactly: scores and their order are those of `ScoreModel.topk`, an
 item may only be missed. Does not know ids; serving is exact unless someone asks for this. Needs ``hyperllm[ann]``.
 
-What the walk cannot reach from its start, a few items in a thousand, is noted when the index is built and looked at
-each time. Where masks or candidates leave so little that a walk would be long, exact ranking takes over.
+Items that a walk does not even find from where they are, a few in a thousand, are noted when the index is built and
+ranked exactly each time. Where masks or candidates leave so little that a walk would be long, exact ranking takes over.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from hyperllm import artifacts
@@ -26,18 +28,19 @@ from hyperllm.ids import Rows
 from hyperllm.serving.metric import Layout, building, needed, searching, spare
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.product import Doubles, Floats, ItemSide, flipped
-from hyperllm.serving.scan import of_pairs, users_at_once
+from hyperllm.serving.scan import best, of_pairs, users_at_once
 
 KIND = "index"
 Progress = Callable[[int, int], object]
 _GRAPH, _LEFT_OUT = "graph.usearch", "left_out.npy"
 _ITEMS_AT_ONCE = 2**14
 _LONGEST_WALK = 4096
+_NEARBY = 16  # items in sight when an item is looked for from where it is
 
 
 @dataclass(frozen=True, eq=False)
 class ApproximateIndex:
-    """``graph`` over the items of ``model``; ``left_out`` (n,) are item rows that it cannot reach.
+    """``graph`` over the items of ``model``; ``left_out`` (n,) are item rows that walks do not find.
 
     ``expansion`` is how many items a walk keeps in sight: more finds more and takes longer. ``threads`` walk at once, 0
     for all cores.
@@ -65,24 +68,24 @@ class ApproximateIndex:
     ) -> ApproximateIndex:
         """Link each item with about ``connectivity`` others, looking at ``expansion_build`` of them.
 
-        ``progress`` is called with (items done, all items). Raises `ConfigError` where the packages are absent or the
-        model's user vectors are sparse.
+        ``progress`` is called with (steps done, all steps): an item is added, and later looked for. Raises
+        `ConfigError` where the packages are absent or the model's user vectors are sparse.
         """
         layout = _layout(model)
         for name, value in (("connectivity", connectivity), ("expansion_build", expansion_build)):
             if value < 2:
                 raise ConfigError(f"{name} is {value}; expected at least 2.")
-        graph = _graph(layout, connectivity=connectivity, expansion_add=expansion_build)
-        vectors, count = np.asarray(model.item_vectors), len(model.items)
-        most = _longest(vectors[:, layout.curved :])
-        for start in range(0, count, _ITEMS_AT_ONCE):
-            part = np.arange(start, min(count, start + _ITEMS_AT_ONCE))
-            rows = layout.rows(vectors[part], spare=spare(vectors[part, layout.curved :], most))
-            graph.add(part.astype(np.uint64), rows, threads=threads)
-            if progress is not None:
-                progress(int(part[-1]) + 1, count)
+        graph = _graph(layout, connectivity=connectivity, expansion_add=expansion_build, expansion_search=_NEARBY)
+        left_out, steps = [np.empty(0, dtype=np.int64)], _Steps(2 * len(model.items), progress)
+        for items, rows in _blocks(model, layout):
+            graph.add(items.astype(np.uint64), rows, threads=threads)
+            steps.took(len(items))
+        for items, rows in _blocks(model, layout):
+            row, column = _walked(graph, rows, 1, threads=threads)
+            left_out.append(np.setdiff1d(items, column[items[row] == column]))
+            steps.took(len(items))
         graph.metric = searching(layout)
-        return cls(model, graph, _unreached(graph, count, layout.columns), expansion, threads)
+        return cls(model, graph, np.concatenate(left_out), expansion, threads)
 
     def save(self, folder: Path | str) -> None:
         """Write the artifact ``folder`` of kind ``index``, which remembers the items it belongs to."""
@@ -135,10 +138,9 @@ class ApproximateIndex:
         found: list[TopK] = [exactly(rows[:0])]
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
-            walk = _Walk(
-                self, k, self.model.left_factors(part), self.model.item_side, layout.rows(vectors[part]), chosen
-            )
-            found.append(walk.ranked(None if mask is None else mask[part], lambda left, part=part: exactly(part[left])))
+            left, rough = self.model.left_factors(part), layout.rows(vectors[part])
+            walk = _Walk(self, k, left, self.model.item_side, rough, self._apart, chosen)
+            found.append(walk.ranked(None if mask is None else mask[part], lambda few, part=part: exactly(part[few])))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
 
     def similar(self, item_rows: Rows, k: int) -> TopK:
@@ -153,9 +155,40 @@ class ApproximateIndex:
                 (np.ones(len(part), dtype=np.float32), part, np.arange(len(part) + 1)), shape=(len(part), items)
             )
             rough = layout.rows(np.pad(points[part], [(0, 0), (0, layout.factors)]))
-            walk = _Walk(self, k, flipped(points[part].astype(np.float64)), self.model.near_side, rough, None)
-            found.append(walk.ranked(itself, lambda left, part=part: self.model.similar(part[left], k)))
+            left = flipped(points[part].astype(np.float64))
+            walk = _Walk(self, k, left, self.model.near_side, rough, self._apart_near, None)
+            found.append(walk.ranked(itself, lambda few, part=part: self.model.similar(part[few], k)))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
+
+    @cached_property
+    def walked(self) -> npt.NDArray[np.bool_]:
+        """Whether walks are asked for an item (I,)."""
+        asked = np.ones(len(self.model.items), dtype=bool)
+        asked[self.left_out] = False
+        return asked
+
+    @cached_property
+    def _apart(self) -> ItemSide:
+        return self.model.item_side.taken(self.left_out)
+
+    @cached_property
+    def _apart_near(self) -> ItemSide:
+        return self.model.near_side.taken(self.left_out)
+
+
+@dataclass(eq=False)
+class _Steps:
+    """Tells ``progress`` how far it is."""
+
+    count: int
+    progress: Progress | None
+    done: int = 0
+
+    def took(self, steps: int) -> None:
+        """So many more are done."""
+        self.done += steps
+        if self.progress is not None:
+            self.progress(self.done, self.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +200,7 @@ class _Walk:
     left: Doubles
     right: ItemSide
     rough: Floats
+    apart: ItemSide
     chosen: Rows | None
 
     def ranked(self, hidden: sparse.csr_matrix | None, exactly: Callable[[Rows], TopK]) -> TopK:
@@ -191,10 +225,12 @@ class _Walk:
 
     def _fetched(self, rows: Rows, size: int, hidden: sparse.csr_matrix | None) -> TopK:
         """What a walk brings that keeps ``size`` items, and what it cannot reach, in exact order."""
-        index, count = self.index, len(rows)
-        row, column = _walked(index.graph, self.rough[rows], size, threads=index.threads)
-        row = np.concatenate([row, np.repeat(np.arange(count), len(index.left_out))])
-        column = np.concatenate([column, np.tile(index.left_out, count)])
+        row, column = _walked(self.index.graph, self.rough[rows], size, threads=self.index.threads)
+        row, column = (part[self.index.walked[column]] for part in (row, column))
+        apart = best(self.left[rows], self.apart, size).items
+        more, place = np.nonzero(apart != NOTHING)
+        row = np.concatenate([row, more])
+        column = np.concatenate([column, self.index.left_out[apart[more, place]]])
         keep = self._allowed(rows[row], column, hidden)
         return of_pairs(self.left[rows], self.right, self.k, row=row[keep], column=column[keep])
 
@@ -234,9 +270,15 @@ def _graph(layout: Layout, **settings: int) -> Any:
     return needed("usearch.index").Index(ndim=layout.columns, metric=building(layout), dtype="f32", **settings)
 
 
-def _longest(factors: Floats) -> float:
-    """The largest |f|² of factors (n, f)."""
-    return float(np.einsum("nf,nf->n", factors, factors, dtype=np.float64).max(initial=0.0))
+def _blocks(model: ScoreModel, layout: Layout) -> Iterator[tuple[Rows, Floats]]:
+    """Item rows and what the graph gets of them."""
+    vectors = np.asarray(model.item_vectors)
+    factors = vectors[:, layout.curved :]
+    most = float(np.einsum("nf,nf->n", factors, factors, dtype=np.float64).max(initial=0.0))
+    for start in range(0, len(vectors), _ITEMS_AT_ONCE):
+        part = slice(start, start + _ITEMS_AT_ONCE)
+        rows = layout.rows(vectors[part], spare=spare(factors[part], most))
+        yield np.arange(start, start + len(rows)), rows
 
 
 def _walked(graph: Any, rough: Floats, size: int, *, threads: int) -> tuple[Rows, Rows]:
@@ -247,9 +289,3 @@ def _walked(graph: Any, rough: Floats, size: int, *, threads: int) -> tuple[Rows
         return np.zeros(len(column), dtype=np.int64), column
     row, place = np.nonzero(np.arange(found.keys.shape[1]) < np.asarray(found.counts)[:, None])
     return row, np.asarray(found.keys, dtype=np.int64)[row, place]
-
-
-def _unreached(graph: Any, count: int, columns: int) -> Rows:
-    """Item rows that a walk which forgets nothing does not come by."""
-    start = np.zeros((1, columns), dtype=np.float32)
-    return np.setdiff1d(np.arange(count), _walked(graph, start, count, threads=1)[1] if count else ())

@@ -66,6 +66,11 @@ class ItemSide:
         """These rows of it alone."""
         return replace(self, slack=self.slack[rows], chosen=rows)
 
+    def taken(self, rows: Rows) -> ItemSide:
+        """A copy of these rows alone, for use again and again."""
+        scale = None if self.scale is None else self.scale[rows]
+        return replace(self, vectors=self.vectors[rows], scale=scale, slack=self.slack[rows])
+
     def __len__(self) -> int:
         return len(self.slack)
 
