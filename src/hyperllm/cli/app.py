@@ -16,6 +16,7 @@ import typer
 
 import hyperllm
 from hyperllm.cli import data, models, paper, serve, texts, use, whole
+from hyperllm.cli.cluster import spelled_out
 from hyperllm.errors import ConfigError, HyperLLMError, UnknownId
 
 # Typer carries its own copy of click in some versions; this is the class that its usage errors really have.
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``--debug`` may stand anywhere."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = (["--debug"] if debug else []) + [word for word in words if word != "--debug"]
+    words = (["--debug"] if debug else []) + spelled_out([word for word in words if word != "--debug"])
     try:
         result = app(words, standalone_mode=False)
         return result if isinstance(result, int) else 0

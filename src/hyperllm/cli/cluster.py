@@ -1,0 +1,36 @@
+"""``--ray [ADDRESS]``, which every stage that can use a cluster has: an option whose value may be left out.
+
+Knows how the words of a command line are read. Does not know Ray.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+HERE = "here"
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="[ADDRESS]", help="On Ray: started here, or at an address: auto, HOST:PORT, ray://HOST:PORT."
+    ),
+]
+_ADDRESS = re.compile(rf"(auto|local|{HERE}|ray://.+|[\w.\-\[\]]+:\d+)\Z")
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """The same words, ``--ray`` without an address followed by `HERE`: parsers want options to have their values."""
+    said: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        said.append(word)
+        if word == "--ray" and not _ADDRESS.match(following):
+            said.append(HERE)
+    return said
+
+
+def address(ray: str) -> str | None:
+    """What `hyperllm.scale.cluster.joined` takes."""
+    return None if ray == HERE else ray

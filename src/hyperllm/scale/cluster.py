@@ -1,0 +1,113 @@
+"""Joining Ray: a small one made for this process on this machine, or a cluster that runs already.
+
+Knows how Ray is started, kept quiet and left, and what to say where it is not installed. Does not know what is done on
+it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hyperllm.errors import ConfigError
+
+HERE = "local"
+"""The address that means: start one on this machine."""
+STORE_BYTES = 200_000_000
+"""Shared memory of a Ray that is started here; what passes through it are blocks of a few hundred rows."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray that this process has joined: its processors, and the node that this process is on."""
+
+    cpus: int
+    node: str
+
+    def workers(self, most: int) -> int:
+        """How many processes share the work: one a processor, at most ``most``, at least one."""
+        return max(1, min(self.cpus, most))
+
+
+@contextmanager
+def joined(address: str | None = None, *, cpus: int | None = None) -> Generator[Cluster]:
+    """Ray for the length of the block: at ``address`` (``auto``, HOST:PORT), or one of ``cpus`` processors made here.
+
+    None means ``$RAY_ADDRESS`` where it is set, else here. One that this process has joined already is used and kept.
+    Raises `ConfigError` where Ray is not installed or the address does not answer.
+    """
+    ray = _imported()
+    if ray.is_initialized():
+        yield _cluster(ray)
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or HERE
+    folder = tempfile.mkdtemp(prefix="hyperllm-ray-") if address == HERE else None
+    try:
+        _start(ray, address, folder, cpus)
+        yield _cluster(ray)
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def data_of_ray() -> Any:
+    """The module ``ray.data``, without its bars and its remarks on itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray.data
+
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray.data
+
+
+def _imported() -> Any:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import ray
+    except ImportError:
+        raise ConfigError("--ray needs Ray, which is not installed: pip install 'hyperllm[ray]'") from None
+    return ray
+
+
+def _start(ray: Any, address: str, folder: str | None, cpus: int | None) -> None:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if folder is not None:
+        options |= {"num_cpus": cpus or _processors(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        ray.init(address=HERE, _temp_dir=folder, **options)
+        return
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"no Ray answers at {address!r} ({told}); start one with `ray start --head`, or say --ray alone to start "
+            "one on this machine"
+        ) from None
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cluster(ray: Any) -> Cluster:
+    return Cluster(max(1, int(ray.cluster_resources().get("CPU", 1))), ray.get_runtime_context().get_node_id())
