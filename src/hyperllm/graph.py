@@ -174,6 +174,10 @@ class Triplets:
     def __len__(self) -> int:
         return len(self.anchor)
 
+    def rows(self, some: slice) -> Triplets:
+        """Some of the triplets."""
+        return Triplets(self.anchor[some], self.positive[some], self.negative[some])
+
     def to(self, device: torch.device) -> Triplets:
         """The same triplets on another device."""
         return Triplets(sent(self.anchor, device), sent(self.positive, device), sent(self.negative, device))

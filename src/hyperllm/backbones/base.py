@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hyperllm.config import SETTINGS
 from hyperllm.errors import ConfigError
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.geometry.manifold import Euclidean, Lorentz
 from hyperllm.graph import Graph, Triplets
 from hyperllm.losses.contrastive import contrastive
@@ -112,8 +112,8 @@ class Backbone(nn.Module):
         """Share of nodes whose radius the clamp shortened (a scalar); 0 without a clamp."""
         if self.config.radius is None:
             return encoded.points.new_zeros(())
-        free = encoded.tangent[:, int(self.config.time_coordinate) :].norm(dim=-1)
-        kept = self.manifold.logmap0(encoded.points).norm(dim=-1)
+        free = columns.now().lengths(encoded.tangent[:, int(self.config.time_coordinate) :])
+        kept = columns.now().lengths(self.manifold.logmap0(encoded.points))
         return (kept < free * (1 - 1e-4)).float().mean()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from hyperllm.backbones.base import BackboneConfig, Encoded
 from hyperllm.backbones.hgcf import HGCF
 from hyperllm.config import SETTINGS
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.graph import Triplets
 from hyperllm.losses.ranking import margin_ranking
 
@@ -53,8 +53,8 @@ def overlap(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     As (x_s·y_s − (x₀−1)(y₀−1))/(x₀y₀) with x₀−1 = ‖x_s‖²/(1+x₀), which keeps its digits near the origin.
     """
     (x0, xs), (y0, ys) = ((p[..., 0], p[..., 1:]) for p in (c**0.5 * x, c**0.5 * y))
-    heights = xs.square().sum(-1) / (1 + x0) * (ys.square().sum(-1) / (1 + y0))
-    return ((xs * ys).sum(-1) - heights) / (x0 * y0)
+    square_x, square_y, product = columns.now().totals(xs.square().sum(-1), ys.square().sum(-1), (xs * ys).sum(-1))
+    return (product - square_x / (1 + x0) * (square_y / (1 + y0))) / (x0 * y0)
 
 
 @torch.no_grad()

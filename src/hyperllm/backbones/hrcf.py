@@ -16,6 +16,7 @@ from torch import Tensor
 from hyperllm.backbones.base import BackboneConfig, Encoded
 from hyperllm.backbones.hgcf import HGCF
 from hyperllm.config import SETTINGS
+from hyperllm.geometry import columns
 from hyperllm.graph import Graph, Triplets
 
 _FLOOR = 1e-6
@@ -52,6 +53,6 @@ class HRCF(HGCF):
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """The hinge (sum over the batch) and ``root``, α·Ω (once a step, whatever the batch)."""
         (right,) = encoded.views
-        spread = right.square().sum(dim=-1).mean()
+        spread = columns.total(right.square().sum(dim=-1).mean())
         root = self.config.root_weight * torch.rsqrt(_FLOOR + spread)
         return {**super().losses(encoded, triplets, margin=margin), "root": root}

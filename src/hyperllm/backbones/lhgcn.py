@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hyperllm.backbones.centroid import CentroidBackbone, CentroidConfig
 from hyperllm.config import SETTINGS
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.graph import Graph
 
 _LEAST = 1e-7  # added to the mean radius, as published
@@ -55,5 +55,5 @@ class LHGCN(CentroidBackbone):
         middle = lorentz.normalise(points.sum(0) - loose * lorentz.origin(points.shape[1] - 1, c, like=points), c)
         tangent = lorentz.logmap_about(points, middle, c)
         share = linked.to(points.dtype) / linked.sum().clamp_min(1)
-        mean = (share * tangent.norm(dim=1)).sum()
+        mean = (share * columns.now().lengths(tangent)).sum()
         return tangent * (linked * (self.config.spread / (mean + _LEAST))).unsqueeze(1)

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from hyperllm.backbones.base import Backbone, BackboneConfig, Encoded, shared_negatives
 from hyperllm.config import SETTINGS
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.geometry.manifold import Euclidean
 from hyperllm.graph import Graph, Triplets
 from hyperllm.losses.contrastive import contrastive_flat
@@ -57,17 +57,20 @@ class LightGCN(Backbone):
 
     def losses(self, encoded: Encoded, triplets: Triplets, *, margin: float) -> dict[str, Tensor]:
         """BPR: sum over triplets and negatives of −ln σ(⟨a,p⟩ − ⟨a,n⟩ − margin)."""
-        anchor, positive = (encoded.points.index_select(0, rows) for rows in (triplets.anchor, triplets.positive))
-        b, q = triplets.negative.shape
-        negative = encoded.points.index_select(0, triplets.negative.reshape(-1)).reshape(b, q, -1)
-        near = (anchor * positive).sum(-1)
-        far = (anchor.unsqueeze(1) * negative).sum(-1)
-        return {"rank": softplus(margin - near.unsqueeze(1) + far).sum()}
+        here = columns.now()
+        mine = triplets.rows(here.share(len(triplets)))
+        anchor, positive = (encoded.points.index_select(0, rows) for rows in (mine.anchor, mine.positive))
+        b, q = mine.negative.shape
+        negative = encoded.points.index_select(0, mine.negative.reshape(-1)).reshape(b, q, -1)
+        near = columns.total((anchor * positive).sum(-1))
+        far = columns.total((anchor.unsqueeze(1) * negative).sum(-1))
+        return {"rank": here.over_batch(softplus(margin - near.unsqueeze(1) + far).sum())}
 
     def softmax(self, points: Tensor, triplets: Triplets, *, temperature: float, negatives: int) -> Tensor:
         """The same on inner products."""
         anchor, positive, others = shared_negatives(points, triplets, negatives)
-        return sampled_softmax((anchor * positive).sum(-1), anchor @ others.T, temperature=temperature)
+        near, far = columns.total((anchor * positive).sum(-1)), columns.total(anchor @ others.T)
+        return sampled_softmax(near, far, temperature=temperature)
 
     def contrast(self, a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
         """Eq. 16 with Euclidean distances."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hyperllm.geometry import radial
+from hyperllm.geometry import columns, radial
 
 _SMALL = 1e-4
 _FAR_OUT = 27.0
@@ -23,12 +23,12 @@ _FAR_OUT = 27.0
 def inner(x: Tensor, y: Tensor) -> Tensor:
     """⟨x,y⟩ = −x₀y₀ + Σ xᵢyᵢ (Eq. 2) over the last axis."""
     product = x * y
-    return product[..., 1:].sum(-1) - product[..., 0]
+    return columns.total(product[..., 1:].sum(-1)) - product[..., 0]
 
 
 def from_space(space: Tensor, c: float = 1.0) -> Tensor:
     """The point whose space part is given: x₀ = √(1/c + ‖x_s‖²) (Eq. 1)."""
-    time = torch.sqrt(1.0 / c + space.square().sum(-1, keepdim=True))
+    time = torch.sqrt(1.0 / c + columns.total(space.square().sum(-1, keepdim=True)))
     return torch.cat([time, space], dim=-1)
 
 
@@ -78,7 +78,7 @@ def logmap0(x: Tensor, c: float = 1.0) -> Tensor:
 
 def clamp_radius(v: Tensor, radius: float, *, soft: bool = False) -> Tensor:
     """Shorten tangent vectors to ``radius``: v·min(1, r/‖v‖), or smoothly v·r·tanh(‖v‖/r)/‖v‖."""
-    return v * _kept(v.square().sum(-1, keepdim=True), radius, soft=soft)
+    return v * _kept(columns.total(v.square().sum(-1, keepdim=True)), radius, soft=soft)
 
 
 def _kept(square: Tensor, radius: float, *, soft: bool) -> Tensor:
@@ -95,10 +95,10 @@ def separation(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     """
     xs, ys, total = x[..., 1:], y[..., 1:], x[..., 0] + y[..., 0]
     delta = xs - ys
-    square, along = delta.square().sum(-1), (delta * (xs + ys)).sum(-1) / total
-    q = square - along.square()
+    square, along = columns.now().totals(delta.square().sum(-1), (delta * (xs + ys)).sum(-1))
+    q = square - (along / total).square()
     far_out = c * total.square() > _FAR_OUT
-    if x.is_cuda or bool(far_out.any()):  # asking a GPU would make it wait
+    if x.is_cuda or columns.now().agreed(far_out):  # asking a GPU would make it wait
         q = torch.where(far_out, _separation_far_out(x, y, c), q)
     return q.clamp_min(0.0)
 
@@ -109,14 +109,15 @@ def _separation_far_out(x: Tensor, y: Tensor, c: float) -> Tensor:
     Close points: δ = ρŵ + δ⊥ and 1−‖w‖² = (4/c+q)/(x₀+y₀)² give q = (‖δ⊥‖² + 4r/c)/(1−r) with r = ρ²/(x₀+y₀)², a sum
     of positive terms. Distant points, ‖δ‖² > x₀y₀: −2/c − 2⟨x,y⟩, which does not cancel for them.
     """
-    total = (x[..., :1] + y[..., :1]).clamp_min(1e-3)
+    total, both = (x[..., :1] + y[..., :1]).clamp_min(1e-3), x[..., 0] * y[..., 0]
     delta, w = x[..., 1:] - y[..., 1:], (x[..., 1:] + y[..., 1:]) / total
-    length, along = w.square().sum(-1, keepdim=True).clamp_min(0.1), (delta * w).sum(-1, keepdim=True)
-    across = (delta - along / length * w).square().sum(-1)
+    parts = (w.square().sum(-1), (delta * w).sum(-1), delta.square().sum(-1), (x[..., 1:] * y[..., 1:]).sum(-1))
+    length, along, square, product = columns.now().totals(*parts)
+    length, along = length.unsqueeze(-1).clamp_min(0.1), along.unsqueeze(-1)
+    across = columns.total((delta - along / length * w).square().sum(-1))
     r = (along.square() / (length * total.square())).squeeze(-1)
     near = (across + 4.0 / c * r) / (1.0 - r).clamp_min(0.1)
-    distant = delta.square().sum(-1) > x[..., 0] * y[..., 0]
-    return torch.where(distant, -2.0 / c - 2.0 * inner(x, y), near)
+    return torch.where(square > both, -2.0 / c - 2.0 * (product - both), near)
 
 
 def sqdist_from_separation(q: Tensor, c: float = 1.0) -> Tensor:
@@ -148,7 +149,8 @@ def flip(x: Tensor) -> Tensor:
 
 def pairwise_sqdist(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     """(n, m) squared distances through one matrix product; good to radius 3 in float32."""
-    q = (-2.0 / c - 2.0 * (flip(x) @ y.T)).clamp_min(0.0)
+    x, y = columns.now().once(x), columns.now().once(y)
+    q = (-2.0 / c - 2.0 * columns.total(flip(x) @ y.T)).clamp_min(0.0)
     return sqdist_from_separation(q, c)
 
 
@@ -183,14 +185,15 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, m: Tensor, c: float) -> Tensor:
         rows = m.reshape(-1, m.shape[-1])
-        time, norm = rows[:, :1], torch.linalg.vector_norm(rows[:, 1:], dim=1, keepdim=True)
+        time, norm = rows[:, :1], columns.now().squares(rows[:, 1:]).sqrt_()
         speed = norm / time  # scale-free, so that small weights are no emptier than large ones
         square = ((1 - speed) * (1 + speed)).clamp_min(torch.finfo(m.dtype).eps)
         scale = torch.where(time > 0, (c * square).rsqrt() / time, 0.0)
         x = torch.empty_like(rows)
-        x[:, :1] = torch.sqrt(1.0 / c + (scale * norm).square())
+        length = (scale * norm).square()
+        x[:, :1] = torch.sqrt(1.0 / c + length)
         torch.mul(rows[:, 1:], scale, out=x[:, 1:])
-        ctx.save_for_backward(x, scale)
+        ctx.save_for_backward(x, scale, length)
         ctx.c = c
         return x.view(m.shape)
 
@@ -199,15 +202,15 @@ class _Normalise(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator hides ctx's name
         ctx: Any, *grads: Tensor
     ) -> tuple[Tensor, None]:
-        x, scale = ctx.saved_tensors
+        x, scale, length = ctx.saved_tensors
         grad = grads[0].reshape(x.shape)
         back = torch.empty_like(x)
         for block in radial.row_blocks(x):
             time, space, pushed = x[block, :1], x[block, 1:], grad[block, 1:]
             lift = grad[block, :1] / time  # x₀ = √(1/c + ‖x_s‖²) follows the space part
-            length = space.square().sum(1, keepdim=True)
-            along = ctx.c * torch.addcmul((pushed * space).sum(1, keepdim=True), lift, length)
-            torch.addcmul(pushed, lift + along, space, out=back[block, 1:]).mul_(scale[block])
+            along = ctx.c * torch.addcmul((pushed * space).sum(1, keepdim=True), lift, length[block])
+            pull = columns.total(lift + along)
+            torch.addcmul(pushed, pull, space, out=back[block, 1:]).mul_(scale[block])
             torch.mul(along, time, out=back[block, :1]).mul_(-scale[block])
         return back.view(grads[0].shape), None
 
@@ -225,7 +228,7 @@ def logmap_about(x: Tensor, base: Tensor, c: float = 1.0) -> Tensor:
 def _boosted(x: Tensor, base: Tensor, c: float) -> Tensor:
     """x_s − √c·(x₀ − (x_s·b_s)/(1/√c + b₀))·b_s, the space part of the boost that carries b to the origin."""
     time, space = x.split([1, x.shape[-1] - 1], dim=-1)
-    along = (space * base[1:]).sum(-1, keepdim=True) / (c**-0.5 + base[0])
+    along = columns.total((space * base[1:]).sum(-1, keepdim=True)) / (c**-0.5 + base[0])
     return space - (time - along) * (c**0.5 * base[1:])
 
 
@@ -267,7 +270,7 @@ def to_poincare(x: Tensor, c: float = 1.0) -> Tensor:
 
 def from_poincare(p: Tensor, c: float = 1.0) -> Tensor:
     """Ball (…, d) to hyperboloid: x_s = 2p/(1 − c‖p‖²)."""
-    return from_space(2 * p / (1 - c * p.square().sum(-1, keepdim=True)), c)
+    return from_space(2 * p / (1 - c * columns.total(p.square().sum(-1, keepdim=True))), c)
 
 
 def to_klein(x: Tensor, c: float = 1.0) -> Tensor:

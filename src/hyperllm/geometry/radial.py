@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hyperllm.geometry import columns
+
 Profile = Callable[[Tensor], Tensor]
 BLOCK = 1 << 17  # numbers of a tensor that are worked on at a time on a CPU: a core's cache holds what they need
 
@@ -34,8 +36,8 @@ def of_vector(v: Tensor, profile: Profile) -> Tensor:
 
 
 def row_blocks(rows: Tensor) -> Iterator[slice]:
-    """Slices of the rows (n, …): as many as the caches of the cores in use hold; all of them on a GPU."""
-    size = len(rows) if rows.is_cuda else torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())
+    """Slices of the rows (n, …): as many as the caches of the cores in use hold; all on a GPU or of columns apart."""
+    size = len(rows) if rows.is_cuda or columns.now().apart else torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())
     for start in range(0, len(rows), max(1, size)):
         yield slice(start, start + max(1, size))
 
@@ -53,7 +55,7 @@ class _Radial(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, profile: Profile, from_point: bool, c: float | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         v = rows[:, 1:] if from_point else rows
-        square = torch.linalg.vector_norm(v, dim=1, keepdim=True).square_()
+        square = columns.now().squares(v)
         scale = profile(square)
         slope = _slope(profile, square) if ctx.needs_input_grad[0] else scale
         if c is None:
@@ -84,5 +86,6 @@ class _Radial(torch.autograd.Function):
             along = slope[block] * (grad * v[block]).sum(1, keepdim=True)
             if ctx.to_point:
                 along += pushed[block, :1] * time_slope[block]
+            along = columns.total(along)
             torch.mul(scale[block], grad, out=space[block]).addcmul_(along, v[block], value=2.0)
         return back.view(ctx.shape), None, None, None

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from hyperllm.errors import ConfigError, MisalignedArrays
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ def contrastive(a: Tensor, b: Tensor, *, temperature: float, c: float = 1.0, pop
     `ConfigError` on a population smaller than the sample.
     """
     _check(a, b, population)
-    return _Contrastive.apply(a, b, temperature, c, population)  # type: ignore[no-any-return]
+    here = columns.now()
+    value = _Contrastive.apply(here.once(a), here.once(b), temperature, c, population)
+    return here.over_batch(value)  # type: ignore[arg-type]
 
 
 def contrastive_flat(a: Tensor, b: Tensor, *, temperature: float, population: int | None = None) -> Tensor:
@@ -60,19 +62,25 @@ def contrastive_flat(a: Tensor, b: Tensor, *, temperature: float, population: in
     crowd, rows = _scales(len(a), population)
     height = max(1, HELD_PAIRS // max(1, len(a)))
     parts = [
-        checkpoint(_flat_rows, a[start : start + height], b, start, temperature, math.log(crowd), use_reentrant=False)
-        for start in range(0, len(a), height)
+        checkpoint(_flat_rows, a[block], b, block.start, temperature, math.log(crowd), use_reentrant=False)
+        for block in _blocks(len(a), height)
     ]
-    return rows * torch.stack(parts).sum() if parts else a.sum()
+    return rows * columns.now().over_batch(torch.stack(parts).sum() if parts else 0.0 * a.sum())
 
 
 def _flat_rows(a: Tensor, b: Tensor, start: int, temperature: float, crowd: float) -> Tensor:
-    squares = a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)
-    own = -(a - b[start : start + len(a)]).square().sum(1) / temperature
+    squares = columns.total(a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1))
+    own = -columns.total((a - b[start : start + len(a)]).square().sum(1)) / temperature
     mine = torch.zeros_like(squares, dtype=torch.bool)
     mine.diagonal(start).fill_(True)
     logits = torch.where(mine, own.unsqueeze(1), crowd - squares.clamp_min(0.0) / temperature)
     return (torch.logsumexp(logits, dim=1) - own).sum()
+
+
+def _blocks(count: int, height: int) -> list[slice]:
+    """This process's share of the rows, ``height`` of them at a time."""
+    mine = columns.now().share(count)
+    return [slice(at, min(mine.stop, at + height)) for at in range(mine.start, mine.stop, max(1, height))]
 
 
 def _check(a: Tensor, b: Tensor, population: int | None) -> None:
@@ -101,12 +109,12 @@ class _Contrastive(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_a, grad_b = ctx.saved_tensors
-        scale = ctx.rows * grads[0]
+        scale = ctx.rows * columns.total(grads[0])  # every process's distances are made of these columns
         return scale * grad_a, scale * grad_b, None, None, None
 
 
 def _suits_gpu_kernels(a: Tensor) -> bool:
-    return a.is_cuda and a.dtype == torch.float32
+    return a.is_cuda and a.dtype == torch.float32 and not columns.now().apart
 
 
 @cache
@@ -129,15 +137,15 @@ def blocked(a: Tensor, b: Tensor, *, temperature: float, c: float, crowd: float)
     ``crowd`` multiplies the weight of the items beside a row's own. Each of torch's threads takes blocks of its own,
     which costs less than to split every operation on a tile among them.
     """
-    n = len(a)
-    left, right, columns = -c * lorentz.flip(a), -c * lorentz.flip(b), b.T.contiguous()
-    distance, slope = _arcosh((left * b).sum(1), a.new_empty(n))
+    n, here = len(a), columns.now()
+    left, right, others = -c * lorentz.flip(a), -c * lorentz.flip(b), b.T.contiguous()
+    distance, slope = _arcosh(here.total_((left * b).sum(1)), a.new_empty(n))
     height, width = _block(a)
-    rows = [slice(start, min(n, start + height)) for start in range(0, n, max(1, height))]
+    rows = _blocks(n, height)
     tiles = [slice(first, min(n, first + width)) for first in range(0, n, max(1, width))]
     grad_a = torch.zeros_like(a)
-    work = _Rows(left, right, columns, distance, slope, grad_a, tiles, 1.0 / (temperature * c), crowd)
-    workers = 1 if a.is_cuda else max(1, min(torch.get_num_threads(), len(rows)))
+    work = _Rows(left, right, others, distance, slope, grad_a, tiles, 1.0 / (temperature * c), crowd)
+    workers = 1 if a.is_cuda or here.apart else max(1, min(torch.get_num_threads(), len(rows)))
     if workers == 1:
         value, grad_b = work.run(rows, height)
     else:
@@ -158,13 +166,13 @@ def _threads(workers: int) -> ThreadPoolExecutor:
 class _Rows:
     """What every block of rows reads, and ``grad_a`` (s, d+1), of which each writes its own rows.
 
-    ``left``, ``right`` (s, d+1) are −c times the flipped views, ``columns`` (d+1, s) the second view, ``distance`` and
+    ``left``, ``right`` (s, d+1) are −c times the flipped views, ``others`` (d+1, s) the second view, ``distance`` and
     ``slope`` (s,) those of the own items.
     """
 
     left: Tensor
     right: Tensor
-    columns: Tensor
+    others: Tensor
     distance: Tensor
     slope: Tensor
     grad_a: Tensor
@@ -191,7 +199,7 @@ class _Rows:
         count, sharpness = rows.stop - rows.start, self.sharpness
         left, right, grad_a = self.left[rows], self.right[rows], self.grad_a[rows]
         own = -sharpness * self.distance[rows].square()
-        top = _top(own, left, self.columns, sharpness)
+        top = _top(own, left, self.others, sharpness)
         shift, own_weight = (math.log(self.crowd) - top).unsqueeze(1), torch.exp(own - top)
         total = own_weight.clone()
         weights = [
@@ -199,7 +207,7 @@ class _Rows:
         ]
         for part, tile in zip(weights, self.tiles, strict=True):
             z, ratio = (buffer[: part.numel()].view(part.shape) for buffer in scratch)
-            far, ratio = _arcosh(torch.mm(left, self.columns[:, tile], out=z), ratio)
+            far, ratio = _arcosh(columns.now().total_(torch.mm(left, self.others[:, tile], out=z)), ratio)
             torch.addcmul(shift, far, far, value=-sharpness, out=part).exp_()
             part.diagonal(rows.start - tile.start).zero_()
             total += part.sum(1)
@@ -216,7 +224,7 @@ class _Rows:
 
 def _block(a: Tensor) -> tuple[int, int]:
     """Rows held at a time, and columns of a tile."""
-    if a.is_cuda:  # each operation is a kernel of its own, so few large ones
+    if a.is_cuda or columns.now().apart:  # each operation is a kernel of its own or a message, so few large ones
         return max(1, min(len(a), GPU_PAIRS // max(1, len(a)))), len(a)
     width = TILE[1] * torch.get_num_threads()  # threads take turns between operations, so several want longer ones
     return max(1, min(len(a), TILE[0], HELD_PAIRS // max(1, len(a)))), min(len(a), width)
@@ -231,13 +239,13 @@ def _arcosh(z: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     return z, torch.div(z, slope, out=slope)
 
 
-def _top(own: Tensor, left: Tensor, columns: Tensor, sharpness: float) -> Tensor:
+def _top(own: Tensor, left: Tensor, others: Tensor, sharpness: float) -> Tensor:
     """What to subtract from the logits of these rows: the own item's, or the largest where that could overflow.
 
     Finding the largest costs a product and a pass over the pairs; where own items are near, it is left out.
     """
-    if not own.is_cuda and not bool((own < _DEEPEST).any()):
+    if not own.is_cuda and not columns.now().agreed(own < _DEEPEST):
         return own
-    nearest = (left @ columns).amin(1)
+    nearest = columns.now().total_(left @ others).amin(1)
     distance, _ = _arcosh(nearest, torch.empty_like(nearest))
     return torch.maximum(own, -sharpness * distance.square())

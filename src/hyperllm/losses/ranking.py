@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.graph import Triplets
 
 
@@ -18,11 +18,16 @@ def margin_ranking(points: Tensor, triplets: Triplets, *, margin: float | Tensor
     ``margin`` is a number or one value a triplet (b,). Deviation: Eq. 6 prints plain distances; all published code
     uses squared ones, and so do the published margins.
     """
+    mine = columns.now().share(len(triplets))
+    margin = margin[mine] if isinstance(margin, Tensor) else margin
+    return columns.now().over_batch(gaps(points, triplets.rows(mine), margin=margin, c=c).clamp_min(0.0).sum())
+
+
+def gaps(points: Tensor, triplets: Triplets, *, margin: float | Tensor, c: float = 1.0) -> Tensor:
+    """d²(a,p) − d²(a,n) + margin (b, q)."""
     b, q = triplets.negative.shape
-    rows = torch.cat([triplets.anchor, triplets.positive, triplets.negative.reshape(-1)])
-    anchor, positive, negative = points.index_select(0, rows).split([b, b, b * q])
-    negative = negative.reshape(b, q, points.shape[-1])
-    near = lorentz.sqdist(anchor, positive, c)
-    far = lorentz.sqdist(anchor.unsqueeze(1), negative, c)
-    gap = near + margin
-    return (gap.unsqueeze(1) - far).clamp_min(0.0).sum()
+    others = torch.cat([triplets.positive.unsqueeze(1), triplets.negative], dim=1)
+    rows = torch.cat([triplets.anchor, others.reshape(-1)])
+    anchor, other = points.index_select(0, rows).split([b, b * (1 + q)])
+    square = lorentz.sqdist(anchor.unsqueeze(1), other.reshape(b, 1 + q, points.shape[-1]), c)
+    return (square[:, 0] + margin).unsqueeze(1) - square[:, 1:]

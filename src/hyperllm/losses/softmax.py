@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 
 ROWS = 256  # whose distances to all negatives stay in a core's cache; a GPU takes all rows at once
 _NEAREST = 1e-12  # separations are kept this far from 0, where the root has no slope
@@ -33,14 +33,17 @@ def distance_softmax(
     anchors: Tensor, positives: Tensor, negatives: Tensor, *, temperature: float, c: float = 1.0
 ) -> Tensor:
     """`sampled_softmax` of minus squared distances of points (b, d+1), (b, d+1) and (k, d+1), fused."""
-    near = -lorentz.sqdist(anchors, positives, c)
-    return _DistanceSoftmax.apply(near, anchors, negatives, temperature, c)  # type: ignore[no-any-return]
+    here = columns.now()
+    mine = here.share(len(anchors))
+    near = -lorentz.sqdist(anchors[mine], positives[mine], c)
+    crowd = here.once(anchors[mine]), here.once(negatives)
+    return here.over_batch(_DistanceSoftmax.apply(near, *crowd, temperature, c))
 
 
 class _DistanceSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, near: Tensor, anchors: Tensor, negatives: Tensor, temperature: float, c: float) -> Tensor:
-        left, columns = lorentz.flip(anchors), negatives.T.contiguous()
+        left, right = lorentz.flip(anchors), negatives.T.contiguous()
         to_near, to_left, to_negatives = torch.empty_like(near), torch.empty_like(left), torch.zeros_like(negatives)
         value = near.new_zeros(())
         size = len(left) if left.is_cuda else ROWS
@@ -48,7 +51,7 @@ class _DistanceSoftmax(torch.autograd.Function):
             rows = slice(start, start + size)
             own = near[rows] / temperature
             # root = √(cq)/2 of the separations q, and d² = 4·arsinh²(root)/c
-            root = torch.mm(left[rows], columns).mul_(-2).sub_(2 / c).clamp_min_(_NEAREST).mul_(c / 4).sqrt_()
+            root = columns.now().total_(torch.mm(left[rows], right)).mul_(-2).sub_(2 / c).clamp_min_(_NEAREST).mul_(c / 4).sqrt_()
             angle = torch.asinh(root)
             slope = angle / root  # ∂d²/∂q = arsinh(root)/(root·√(1 + root²))
             share = angle.square_().mul_(-4 / (c * temperature))
@@ -70,4 +73,5 @@ class _DistanceSoftmax(torch.autograd.Function):
         ctx: Any, *grads: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         near, anchors, negatives = ctx.saved_tensors
-        return grads[0] * near, grads[0] * anchors, grads[0] * negatives, None, None
+        pushed = columns.total(grads[0])  # every process's distances are made of these columns
+        return grads[0] * near, pushed * anchors, pushed * negatives, None, None
