@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hyperllm.cli import show
+from hyperllm.cli.cluster import RayAddress, address
 
 
 def register(app: typer.Typer) -> None:
@@ -43,10 +45,13 @@ def extract(
     threads: Annotated[int | None, typer.Option(help="Processor threads of a gguf model.")] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper (LLaMA3-8B, prompts of the paper).")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, KEY=VALUE.")] = None,
+    ray: RayAddress = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Write summaries, three levels of tags and their edges for every item, and summaries of users."""
     from hyperllm.config import parse_assignments
+    from hyperllm.extraction.ask import Asking
+    from hyperllm.extraction.ask import run as plainly
     from hyperllm.extraction.config import extract_config
     from hyperllm.extraction.estimate import estimate as foresee
     from hyperllm.extraction.extract import extract as run
@@ -60,8 +65,14 @@ def extract(
         found = foresee(workspace, config)
         show.print_json(found.document()) if json else typer.echo(found.text())
         return
-    with show.Bar(f"extracting with {config.llm}") as bar:
-        done = run(workspace, config, progress=bar)
+    with show.Bar(f"extracting with {config.llm}") as bar, ExitStack() as stack:
+        asking: Asking = plainly
+        if ray is not None:
+            from hyperllm.scale.asking import RayAsking
+            from hyperllm.scale.cluster import joined
+
+            asking = RayAsking(workspace, config, stack.enter_context(joined(address(ray))))
+        done = run(workspace, config, progress=bar, asking=asking)
     show.print_json(done.document()) if json else typer.echo(done.text())
     if done.stopped is not None:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from hyperllm.errors import MalformedReply, ProviderRefused
 from hyperllm.extraction.parse import ITEM_SCHEMAS, USER_SCHEMA, ItemAnswer, read_item, read_user
@@ -146,11 +146,15 @@ class Outcome:
 
     def add(self, question: Question[Any], verdict: Verdict, reason: str | None) -> None:
         """Count one."""
+        self.count(question.kind, question.about, verdict, reason)
+
+    def count(self, kind: str, about: str, verdict: Verdict, reason: str | None) -> None:
+        """Count the question about one item or user."""
         self.verdicts[verdict] += 1
         if reason is not None:
             self.reasons[reason.partition(":")[0].partition("'")[0].strip()] += 1
             if len(self.examples) < EXAMPLES:
-                self.examples[f"{question.kind} {question.about}"] = reason
+                self.examples[f"{kind} {about}"] = reason
 
 
 def answered(ledger: Ledger, asker: Asker, key: bytes, read: Callable[[str], Answer]) -> tuple[Answer, Origin] | None:
@@ -160,6 +164,22 @@ def answered(ledger: Ledger, asker: Asker, key: bytes, read: Callable[[str], Ans
         return None
     turns = [stored for turn in (1, 2) if (stored := ledger.reply(key, turn)) is not None]
     return read(turns[-1].reply.text), asker.origin(key, turns)
+
+
+class Asking(Protocol):
+    """A way to get many questions answered; `run` is the one in this process."""
+
+    def __call__(
+        self,
+        caller: Caller,
+        asker: Asker,
+        questions: Iterator[Question[Any]],
+        *,
+        total: int | None,
+        progress: Progress | None = None,
+    ) -> Outcome:
+        """Ask everything that is open, and wait for it; the caller's ledger knows all of it when this returns."""
+        ...
 
 
 def run(
@@ -178,7 +198,7 @@ async def _ask_all(
     caller: Caller, asker: Asker, questions: Iterator[Question[Any]], total: int | None, progress: Progress | None
 ) -> Outcome:
     outcome = Outcome()
-    waiting = _open(caller.ledger, questions, outcome)
+    waiting = still_open(caller.ledger, questions, outcome)
     twins = _Twins(caller, asker)
     bell = _Bell(outcome, caller, total, progress)
     failure: list[Exception] = []
@@ -206,7 +226,7 @@ async def _ask_all(
     return outcome
 
 
-def _open(ledger: Ledger, questions: Iterator[Question[Any]], outcome: Outcome) -> Iterator[Question[Any]]:
+def still_open(ledger: Ledger, questions: Iterator[Question[Any]], outcome: Outcome) -> Iterator[Question[Any]]:
     """The questions without an end, looked up a block at a time; the ended ones are counted."""
     while block := list(islice(questions, BLOCK)):
         known = ledger.verdicts([question.key for question in block])

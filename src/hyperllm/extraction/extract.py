@@ -18,8 +18,8 @@ from hyperllm.data.prepare import load_catalog, load_split
 from hyperllm.data.split import Split
 from hyperllm.data.tags import KIND as TAGS
 from hyperllm.errors import ConfigError, DataError
-from hyperllm.extraction import keywords, profiles, taxonomy
-from hyperllm.extraction.ask import Outcome, Progress
+from hyperllm.extraction import ask, keywords, profiles, taxonomy
+from hyperllm.extraction.ask import Asking, Outcome, Progress
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.interview import Interview, identity
 from hyperllm.extraction.profiles import ItemProfile, UserProfile
@@ -81,9 +81,16 @@ class Extracted:
         }
 
 
-def extract(workspace: Path, config: ExtractConfig | None = None, *, progress: Progress | None = None) -> Extracted:
+def extract(
+    workspace: Path,
+    config: ExtractConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    asking: Asking = ask.run,
+) -> Extracted:
     """Write ``profiles/NAME`` and ``tags/NAME``; found done where catalogue, split and settings are unchanged.
 
+    ``asking`` is who asks what is open: this process, or `hyperllm.scale.asking`.
     Raises `DataError` where no tag can be found, and `ProviderUnavailable` where the model cannot be had; what was
     answered until then is kept.
     """
@@ -99,7 +106,7 @@ def extract(workspace: Path, config: ExtractConfig | None = None, *, progress: P
         return output.write(split, iter(keywords.keyword_profiles(catalog)[: config.limit]))
     with Ledger.opened(workspace / LEDGER) as ledger:
         again = ledger.reopen(config.set_name) if config.retry else 0
-        interview = Interview(workspace, config, split, ledger, progress)
+        interview = Interview(workspace, config, split, ledger, progress, asking)
         outcome = interview.ask()
         if outcome.stopped is not None and not outcome.verdicts["done"]:
             return Extracted(config.set_name, 0, 0, stopped=outcome.stopped)

@@ -19,7 +19,7 @@ from hyperllm import artifacts
 from hyperllm.data.split import Split
 from hyperllm.errors import ConfigError
 from hyperllm.extraction import ask, users
-from hyperllm.extraction.ask import Asker, Outcome, Progress, Question, answered
+from hyperllm.extraction.ask import Asker, Asking, Outcome, Progress, Question, answered
 from hyperllm.extraction.batches import run_batches
 from hyperllm.extraction.config import SCRIPTED, ExtractConfig
 from hyperllm.extraction.items import described, item_texts
@@ -44,13 +44,20 @@ class Interview:
     """One model asked about one workspace; makes the questions, and finds their answers again."""
 
     def __init__(
-        self, workspace: Path, config: ExtractConfig, split: Split, ledger: Ledger, progress: Progress | None
+        self,
+        workspace: Path,
+        config: ExtractConfig,
+        split: Split,
+        ledger: Ledger,
+        progress: Progress | None,
+        asking: Asking = ask.run,
     ) -> None:
         self.workspace = workspace
         self.config = config
         self.split = split
         self.ledger = ledger
         self.progress = progress
+        self.asking = asking
         self.prompts = Prompts.load(config.prompt)
         self.price: Price | None = price_of(config.llm, config.chat(), given=config.price, batch=config.batch)
         if config.budget is not None and self.price is None:
@@ -109,7 +116,7 @@ class Interview:
             return run_batches(
                 caller, self.asker, questions, total=total, progress=self.progress, poll_s=poll_s, size=size
             )
-        return ask.run(caller, self.asker, questions, total=total, progress=self.progress)
+        return self.asking(caller, self.asker, questions, total=total, progress=self.progress)
 
     def item_questions(self) -> Iterator[Question[Any]]:
         """One question an item that has a text; its hash is noted, so that it can be found without the text."""

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hyperllm.errors import ProviderError, ProviderFaltered, ProviderRefused, ProviderUnavailable
 from hyperllm.llm.chat import Reply
@@ -44,6 +44,24 @@ class Budget:
     most: float | None = None
     spent: float = 0.0
     reserved: float = 0.0
+    _on_their_way: int = field(default=0, init=False, repr=False)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False, compare=False)
+
+    async def reserve(self, cost: float) -> None:
+        """Set ``cost`` aside, after calls on their way have brought less than was feared; raises `BudgetReached`."""
+        while self.most is not None and self.spent + self.reserved + cost > self.most:
+            if not self._on_their_way:
+                raise BudgetReached
+            await self._freed.wait()
+        self._on_their_way += 1
+        self.reserved += cost
+
+    def release(self, cost: float) -> None:
+        """A call for which ``cost`` was set aside has ended; what it really cost is in ``spent``."""
+        self._on_their_way -= 1
+        self.reserved = self.reserved - cost if self._on_their_way else 0.0
+        self._freed.set()
+        self._freed = asyncio.Event()
 
 
 class Caller:
@@ -56,8 +74,6 @@ class Caller:
         self.budget = budget or Budget()
         self.input_tokens = 0
         self.output_tokens = 0
-        self._on_their_way = 0
-        self._freed = asyncio.Event()
         self._in_a_row: dict[type[ProviderError], int] = {}
 
     async def ask(
@@ -71,7 +87,7 @@ class Caller:
         expected = tokens + longest // 2
         faltered, tries = 0.0, 0
         while True:
-            await self._reserve(cost)
+            await self.budget.reserve(cost)
             try:
                 async with self.gate.passage(expected):
                     return await self._once(call, expected, send)
@@ -85,7 +101,7 @@ class Caller:
             except BadRequest as problem:
                 raise self._gave_up(problem, REFUSED_IN_A_ROW) from None
             finally:
-                self._release(cost)
+                self.budget.release(cost)
             await asyncio.sleep(wait)
 
     async def _once(self, call: Call, expected: int, send: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -129,23 +145,7 @@ class Caller:
 
     def note(self) -> str:
         """Tokens and dollars so far, for a progress bar."""
-        tokens = f"{_short(self.input_tokens)} + {_short(self.output_tokens)} tokens"
-        return f"{tokens}, {f'${self.budget.spent:,.4f}' if self.price else 'price unknown'}"
-
-    async def _reserve(self, cost: float) -> None:
-        budget = self.budget
-        while budget.most is not None and budget.spent + budget.reserved + cost > budget.most:
-            if not self._on_their_way:
-                raise BudgetReached
-            await self._freed.wait()
-        self._on_their_way += 1
-        budget.reserved += cost
-
-    def _release(self, cost: float) -> None:
-        self._on_their_way -= 1
-        self.budget.reserved = self.budget.reserved - cost if self._on_their_way else 0.0
-        self._freed.set()
-        self._freed = asyncio.Event()
+        return told(self.input_tokens, self.output_tokens, self.budget.spent if self.price else None)
 
     def _gave_up(self, problem: ProviderError, most: int) -> ProviderError:
         kind = type(problem)
@@ -153,6 +153,12 @@ class Caller:
         if self._in_a_row[kind] < most:
             return problem
         return ProviderUnavailable(f"{most} questions in a row came to nothing, the last because {problem}")
+
+
+def told(input_tokens: int, output_tokens: int, spent_usd: float | None) -> str:
+    """Tokens and dollars as a progress bar shows them."""
+    dollars = "price unknown" if spent_usd is None else f"${spent_usd:,.4f}"
+    return f"{_short(input_tokens)} + {_short(output_tokens)} tokens, {dollars}"
 
 
 def _short(count: int) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from hyperllm.errors import ArtifactError, Corrupt, ProviderRefused
 from hyperllm.llm.chat import Reply
@@ -113,6 +113,17 @@ class Ledger:
 
     @classmethod
     @contextmanager
+    def beside(cls, path: Path) -> Generator[Ledger]:
+        """The ledger at ``path`` for a process that writes for the one which has it `opened`, and waits."""
+        with _connected(path) as db:
+            ledger = cls(db)
+            try:
+                yield ledger
+            finally:
+                ledger.settle()
+
+    @classmethod
+    @contextmanager
     def read(cls, path: Path) -> Generator[Ledger | None]:
         """The ledger for looking only, also while another process writes; None where there is none."""
         if not path.exists():
@@ -124,7 +135,7 @@ class Ledger:
 
     @classmethod
     @contextmanager
-    def in_memory(cls) -> Generator[Ledger]:
+    def in_memory(cls) -> Generator[Self]:
         """An empty ledger that leaves nothing behind."""
         db = sqlite3.connect(":memory:", isolation_level=None)
         try:
@@ -166,6 +177,10 @@ class Ledger:
         """Close a row whose call was lost on the way."""
         values = latency_s, _storable(reason), row
         self._write("UPDATE calls SET state = 'failed', latency_s = ?, reason = ? WHERE id = ?", values)
+
+    def gone(self, row: int) -> None:
+        """The process that sent this call is dead, so its answer will not come; the server may have charged for it."""
+        self._write("UPDATE calls SET state = 'lost' WHERE id = ? AND state = 'sent'", (row,))
 
     def refused(
         self, row: int, problem: ProviderRefused, *, price_usd: float | None = None, latency_s: float | None = None

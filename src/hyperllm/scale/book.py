@@ -1,0 +1,217 @@
+"""One ledger and one budget for many workers: a process beside the ledger's file, to which all of them report.
+
+A worker asks to `Book.begin` a call and sends it only when the row is on disk and its dearest outcome is set aside from
+the budget; what came of it, it tells with its next call's row, or a moment later. So the rules of the ledger hold for a
+cluster as they do for one process: a call is on record before it is sent, a recorded call is never paid for twice, and
+a worker that dies costs the calls it had on their way; they are marked ``lost`` when its questions are given out again.
+
+Knows rows, questions and dollars. Does not know what is asked, nor Ray: it is an ordinary object, which
+`hyperllm.scale.asking` makes an actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from hyperllm.errors import ConfigError, HyperLLMError, ProviderRefused, ProviderUnavailable
+from hyperllm.llm.caller import Budget, BudgetReached
+from hyperllm.llm.chat import Reply
+from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The call of a row brought a reply."""
+
+    row: int
+    reply: Reply
+    price_usd: float | None
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """It was answered with a no, which may have cost something all the same."""
+
+    row: int
+    reason: str
+    input_tokens: int
+    output_tokens: int
+    price_usd: float | None
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It was lost on the way."""
+
+    row: int
+    reason: str
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a question."""
+
+    call: Call
+    verdict: Verdict
+    reason: str | None
+
+
+News: TypeAlias = Answered | Refused | Failed | Judged
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger has of a question: its end, if it has one, and the replies that are paid for, by turn."""
+
+    verdict: tuple[Verdict, str | None] | None
+    replies: dict[int, Stored]
+    elsewhere: bool = False
+    """Whether an equal question is on its way at another worker, which will end this one too."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far all workers are together; ``failure`` is what they cannot go on after."""
+
+    ended: int
+    input_tokens: int
+    output_tokens: int
+    spent_usd: float
+    out_of_budget: bool
+    failure: HyperLLMError | None
+
+
+@dataclass
+class _Sent:
+    """Calls on their way: each row's question and what is set aside for it, and the rows of each question."""
+
+    calls: dict[int, tuple[bytes, float]] = field(default_factory=dict[int, tuple[bytes, float]])
+    rows: dict[bytes, set[int]] = field(default_factory=dict[bytes, set[int]])
+
+    def add(self, row: int, question: bytes, cost: float) -> None:
+        self.calls[row] = question, cost
+        self.rows.setdefault(question, set()).add(row)
+
+    def drop(self, row: int) -> float | None:
+        """What was set aside for a row; None where it ended before."""
+        if row not in self.calls:
+            return None
+        question, cost = self.calls.pop(row)
+        rows = self.rows[question]
+        rows.remove(row)
+        if not rows:
+            del self.rows[question]
+        return cost
+
+
+class Book:
+    """The ledger at ``path``, which another process has open and leaves alone meanwhile.
+
+    ``most`` and ``spent`` are dollars: the budget, None for none, and what is gone of it.
+    """
+
+    def __init__(self, path: Path, *, most: float | None = None, spent: float = 0.0) -> None:
+        self._open = ExitStack()
+        self._ledger = self._open.enter_context(Ledger.beside(path))
+        self._budget = Budget(most, spent)
+        self._sent = _Sent()
+        self._asking: dict[bytes, str] = {}
+        """Questions that a worker has, and whom each is about."""
+        self._tokens = [0, 0]
+        self._ended = 0
+        self._broke = False
+        self._failure: HyperLLMError | None = None
+
+    async def lease(self, questions: Sequence[tuple[bytes, str]]) -> list[Known] | None:
+        """What is known of questions, (hash, about) each, that a worker is about to ask; None where all shall stop.
+
+        Whoever had them before is dead: a block is given out anew only then, so its open calls are lost.
+        """
+        if self._broke or self._failure is not None:
+            return None
+        known = [self._known(key, about) for key, about in questions]
+        self._ledger.settle()
+        return known
+
+    def _known(self, key: bytes, about: str) -> Known:
+        verdict = self._ledger.verdict(key)
+        if verdict is not None and verdict[0] != "unanswered":
+            return Known(verdict, {})
+        if self._asking.setdefault(key, about) != about:
+            return Known(None, {}, elsewhere=True)
+        for row in tuple(self._sent.rows.get(key, ())):
+            self._ledger.gone(row)
+            self._ended_call(row)
+        replies = {turn: found for turn in (1, 2) if (found := self._ledger.reply(key, turn)) is not None}
+        return Known(None, replies)
+
+    async def begin(self, call: Call, cost: float, news: Sequence[News] = ()) -> int | None:
+        """A row for a call that may cost so much, settled; None where the budget has no room for it.
+
+        Waits while calls on their way may still make room. ``news`` of earlier calls is written with it.
+        """
+        self._write(news)
+        try:
+            await self._budget.reserve(cost)
+        except BudgetReached:
+            self._broke = True
+            return None
+        row = self._ledger.begin(call)
+        self._sent.add(row, call.question, cost)
+        return row
+
+    async def tell(self, news: Sequence[News]) -> None:
+        """Write what came of calls; it outlives this process when this returns."""
+        self._write(news)
+        self._ledger.settle()
+
+    async def stop(self, kind: str, reason: str) -> None:
+        """A worker cannot go on, so nobody shall; the first reason counts."""
+        self._failure = self._failure or (ConfigError if kind == "ConfigError" else ProviderUnavailable)(reason)
+
+    async def standing(self) -> Standing:
+        """How far all are."""
+        return Standing(self._ended, *self._tokens, self._budget.spent, self._broke, self._failure)
+
+    async def close(self) -> Standing:
+        """Settle and let go of the file."""
+        self._open.close()
+        return await self.standing()
+
+    def _write(self, news: Sequence[News]) -> None:
+        for one in news:
+            if isinstance(one, Judged):
+                self._ledger.judge(one.call, one.verdict, one.reason)
+                self._asking.pop(one.call.question, None)
+                self._ended += 1
+            else:
+                self._end(one)
+
+    def _end(self, one: Answered | Refused | Failed) -> None:
+        if isinstance(one, Answered):
+            self._ledger.answered(one.row, one.reply, price_usd=one.price_usd, latency_s=one.latency_s)
+            self._spend(one.reply.input_tokens, one.reply.output_tokens, one.price_usd)
+        elif isinstance(one, Refused):
+            problem = ProviderRefused(one.reason, input_tokens=one.input_tokens, output_tokens=one.output_tokens)
+            self._ledger.refused(one.row, problem, price_usd=one.price_usd, latency_s=one.latency_s)
+            self._spend(one.input_tokens, one.output_tokens, one.price_usd)
+        else:
+            self._ledger.failed(one.row, one.reason, latency_s=one.latency_s)
+        self._ended_call(one.row)
+
+    def _spend(self, sent: int, written: int, price_usd: float | None) -> None:
+        self._tokens[0] += sent
+        self._tokens[1] += written
+        self._budget.spent += price_usd or 0.0
+
+    def _ended_call(self, row: int) -> None:
+        """What was set aside for a call is free again."""
+        if (cost := self._sent.drop(row)) is not None:
+            self._budget.release(cost)
