@@ -31,6 +31,7 @@ from hyperllm.experiments.presets import PRESETS
 from hyperllm.experiments.workspace import NONE, RUN, Workspace, check_run_name
 from hyperllm.frameworks import FRAMEWORKS, BaseConfig, HyperLLMConfig, Trained, train_framework, train_hyperllm
 from hyperllm.frameworks.config import COMPAT, QUIRKS
+from hyperllm.frameworks.crew import Alone, Crew
 from hyperllm.frameworks.phase1 import Phase1Vectors
 from hyperllm.frameworks.train import Progress
 from hyperllm.serving.content import Content, Experts
@@ -93,22 +94,27 @@ class Planned:
     inputs: Mapping[str, str]
 
 
-def train(workspace: Path, request: TrainRequest, *, progress: Progress | None = None) -> TrainedRun:
-    """Train one run, or continue it, or find it done."""
+def train(
+    workspace: Path, request: TrainRequest, *, progress: Progress | None = None, crew: Crew | None = None
+) -> TrainedRun:
+    """Train one run, or continue it, or find it done; with a ``crew``, each of its processes calls this."""
+    crew = crew or Alone()
     place = Workspace.opened(workspace)
     plan = _baseline_plan(request) if request.baseline else _plan(place, request)
     folder = workspace / "runs" / plan.name
-    if artifacts.is_current(folder, RUN, config=_as_recorded(folder, plan), inputs=plan.inputs(place)):
+    inputs = plan.inputs(place)
+    if crew.told(lambda: artifacts.is_current(folder, RUN, config=_as_recorded(folder, plan), inputs=inputs)):
         facts = artifacts.read(folder, RUN).facts
         return TrainedRun(plan.name, folder, facts, skipped=True)
+    facts: dict[str, Any] = {}
+    if not crew.leads:
+        plan.execute(place, artifacts.partial(folder), None, crew)
+        return TrainedRun(plan.name, folder, facts, skipped=False)
     if not request.resume:
         _forget(folder)
-    facts: dict[str, Any] = {}
-    with artifacts.writing(
-        folder, RUN, config=plan.config, inputs=plan.inputs(place), facts=facts, keep_partial=True
-    ) as work:
+    with artifacts.writing(folder, RUN, config=plan.config, inputs=inputs, facts=facts, keep_partial=True) as work:
         _sweep(work)
-        facts.update(plan.execute(place, work, progress))
+        facts.update(plan.execute(place, work, progress, crew))
         aside = keep_aside(folder, _as_recorded(folder, plan))
     return TrainedRun(plan.name, folder, facts, skipped=False, aside=aside)
 
@@ -174,8 +180,8 @@ class _BaselinePlan:
         found = {kind: place.fingerprint(kind, name) for kind, name in self._sets(place).items() if name is not None}
         return {"split": place.fingerprint("split"), **found}
 
-    def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
-        del progress
+    def execute(self, place: Workspace, work: Path, progress: Progress | None, crew: Crew) -> dict[str, Any]:
+        del progress, crew
         split, sets = place.split(), self._sets(place)
         tags, semantics = sets.get("tags"), sets.get("semantics")
         model = self.baseline.fit(
@@ -256,11 +262,14 @@ class _Plan:
             found["phase1"] = artifacts.file_digest(self.phase1)
         return found
 
-    def execute(self, place: Workspace, work: Path, progress: Progress | None) -> dict[str, Any]:
+    def execute(self, place: Workspace, work: Path, progress: Progress | None, crew: Crew) -> dict[str, Any]:
+        """Train, and where the crew leads fill ``work``; the facts of the run."""
         split = place.split()
         tags = place.tags(self.tags or NONE)
         shown = tags if tags is not None else place.tags(None)
-        trained = self._train(place, split, tags, work, progress)
+        trained = self._train(place, split, tags, work, progress, crew)
+        if not crew.leads:
+            return {}
         _write_run(work, trained, split)
         model = ScoreModel.of_points(
             split,
@@ -283,7 +292,7 @@ class _Plan:
         return Content(semantics.item_vectors, made.config, experts)
 
     def _train(
-        self, place: Workspace, split: Split, tags: TagGraph | None, work: Path, progress: Progress | None
+        self, place: Workspace, split: Split, tags: TagGraph | None, work: Path, progress: Progress | None, crew: Crew
     ) -> Trained:
         common: dict[str, Any] = {
             "backbone": self.backbone,
@@ -292,6 +301,7 @@ class _Plan:
             "device": self.device,
             "folder": work,
             "progress": progress,
+            "crew": crew,
         }
         semantics = None if self.semantics is None else place.semantics(self.semantics, split)
         if not isinstance(self.framework_config, HyperLLMConfig):

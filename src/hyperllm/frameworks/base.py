@@ -138,7 +138,7 @@ class Framework(nn.Module):
         encoded = self.encode()
         users, items = encoded.points[: self.world.users], encoded.points[self.world.users :]
         queries, k = self.backbone.manifold.queries(users), min(max(CUTOFFS), len(items))
-        top = ranking.topk(queries, items, k, seen=self._seen).cpu().numpy()
+        top = ranking.topk(queries, items, k, seen=self._seen, lead=self.backbone.manifold.lead).cpu().numpy()
         return {**held_out_metrics(top, self.world), "saturated": float(self.backbone.saturated(encoded))}
 
 

@@ -12,24 +12,31 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from hyperllm.geometry import columns
+
 OUTPUTS, GPU_OUTPUTS = 1 << 18, 1 << 28  # numbers the experts put out at a time
 
 
 class MixtureOfExperts(nn.Module):
-    """x = Σ_k g_k(s)·(W_k s + b_k), g = softmax(W_g s + b_g); dense, all experts in one matrix product."""
+    """x = Σ_k g_k(s)·(W_k s + b_k), g = softmax(W_g s + b_g); dense, all experts in one matrix product.
+
+    Where the columns of x are apart, so are the rows of W_k and b_k that make them; gates are in every process.
+    """
 
     def __init__(self, text_dim: int, dim: int, *, experts: int = 16, generator: torch.Generator) -> None:
         super().__init__()
         self.experts = experts
         bound = text_dim**-0.5
 
-        def uniform(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound, generator=generator))
+        def uniform(*shape: int) -> Tensor:
+            return torch.empty(*shape).uniform_(-bound, bound, generator=generator)
 
-        self.gate_weight = uniform(experts, text_dim)
-        self.gate_bias = uniform(experts)
-        self.expert_weight = uniform(experts * dim, text_dim)
-        self.expert_bias = uniform(experts * dim)
+        here = columns.now()
+        self.gate_weight = nn.Parameter(uniform(experts, text_dim))
+        self.gate_bias = nn.Parameter(uniform(experts))
+        weight = here.own(uniform(experts * dim, text_dim).view(experts, dim, text_dim), axis=1)
+        self.expert_weight = nn.Parameter(weight.flatten(0, 1))
+        self.expert_bias = nn.Parameter(here.own(uniform(experts * dim).view(experts, dim)).flatten())
 
     def forward(self, s: Tensor) -> Tensor:
         """Text vectors (n, d₁) to tangent vectors (n, d)."""

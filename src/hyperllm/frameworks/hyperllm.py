@@ -8,7 +8,7 @@ the two views of every item. Shapes: u users, i items, t tags, d dims, d₁ text
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from hyperllm.frameworks.inputs import NodeTable, SemanticInputs, uniform_start
 from hyperllm.frameworks.text import text_features
 from hyperllm.frameworks.whitening import Whitening
 from hyperllm.frameworks.world import World
+from hyperllm.geometry import columns
 from hyperllm.graph import Graph, Triplets
 from hyperllm.serving.content import Experts
 from hyperllm.training.compat import CompatSampler, half_of_nonzeros
@@ -64,20 +65,23 @@ class SemanticExtraction(Framework):
         """x_u, x_i of Eq. 8."""
         return self.nodes()
 
-    def served_experts(self) -> Experts | None:
-        """The experts as plain arrays, for texts that come later; None where they read texts unwhitened (`compat`)."""
+    def served_experts(self, weights: Mapping[str, Tensor]) -> Experts | None:
+        """The experts of these ``weights``, the whole of this module's, as plain arrays for texts that come later.
+
+        None where they read texts unwhitened (`compat`).
+        """
         if self.world.semantics is None or self.config.text_dim is None:
             return None
         step = Whitening.fit(self.world.semantics.item_vectors, dim=self.config.text_dim)
-        learned = {name: value.detach().cpu().numpy() for name, value in self.nodes.experts.named_parameters()}
+        learned = {name: weights[f"nodes.experts.{name}"].numpy() for name, _ in self.nodes.experts.named_parameters()}
         return Experts(step.mean, step.projection, **learned)
 
 
 class Integration(Framework):
     """Phase 2: tables started from phase 1 (Eqs. 12, 13), tag branch (Eq. 14), contrastive term (Eq. 16), sum (Eq. 15).
 
-    ``start`` (u + i, d) are phase 1's tangent vectors; None starts from uniform noise (``structural``). In ``no-meta``
-    the tables give way to live experts.
+    ``start`` (u + i, d) are phase 1's tangent vectors, of their columns those that are here; None starts from uniform
+    noise (``structural``). In ``no-meta`` the tables give way to live experts.
     """
 
     config_class = HyperLLMConfig
@@ -110,7 +114,7 @@ class Integration(Framework):
             generator = self.streams.torch("init")
             start = uniform_start(world.graph.nodes, config.dim, scale=config.init_scale, generator=generator)
         table = NodeTable(start, manifold=config.parametrisation == "manifold").to(world.device)
-        return table, start.shape[1], table_optimizer([table.weight], config)
+        return table, columns.now().width(start.shape[1]), table_optimizer([table.weight], config)
 
     def features(self) -> Tensor:
         """e_u, e_i of Eq. 12."""

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from hyperllm.frameworks.experts import MixtureOfExperts
+from hyperllm.geometry import columns
 from hyperllm.geometry.manifold import Lorentz, ManifoldParameter
+
+_ROWS = 1 << 16  # drawn at a time, so that no process holds all columns of a large table
 
 
 class NodeTable(nn.Module):
@@ -48,5 +51,10 @@ class SemanticInputs(nn.Module):
 
 
 def uniform_start(nodes: int, dim: int, *, scale: float, generator: torch.Generator) -> Tensor:
-    """Tangent vectors with coordinates from U(−scale, scale)."""
-    return torch.empty(nodes, dim).uniform_(-scale, scale, generator=generator)
+    """Tangent vectors with coordinates from U(−scale, scale); of ``dim`` columns those that are here."""
+
+    def drawn(rows: int) -> Tensor:
+        return columns.now().own(torch.empty(rows, dim).uniform_(-scale, scale, generator=generator))
+
+    starts = range(0, nodes, _ROWS)
+    return torch.cat([drawn(min(_ROWS, nodes - at)) for at in starts]) if len(starts) > 1 else drawn(nodes)

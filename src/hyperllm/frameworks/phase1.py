@@ -6,6 +6,7 @@ Files of the published code carry a time coordinate in column 0; ours say ``time
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hyperllm.errors import DataError, MisalignedArrays
-from hyperllm.geometry import lorentz
+from hyperllm.geometry import columns, lorentz
 from hyperllm.ids import Vocabulary
 
 Matrix = npt.NDArray[np.float32]
@@ -51,6 +52,18 @@ class Phase1Vectors:
             )
         return found
 
+    def own(self) -> Phase1Vectors:
+        """Of the columns those that are here."""
+        parts = (columns.now().own(torch.from_numpy(part)).numpy() for part in (self.users, self.items))
+        return Phase1Vectors(*parts, time_coordinate=self.time_coordinate)
+
+    def digest(self) -> str:
+        """SHA-256 of the vectors."""
+        found = hashlib.sha256(repr((self.users.shape, self.items.shape, self.time_coordinate)).encode())
+        for part in (self.users, self.items):
+            found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()
+
     def save(self, path: Path, *, users: Vocabulary, items: Vocabulary) -> None:
         """Write the ``.npz``, rows in ascending numeric order of ids."""
         np.savez(
@@ -81,7 +94,7 @@ class Phase1Vectors:
 
 def scaled(vectors: Tensor, radius: float | None) -> Tensor:
     """Vectors (n, d) times the number that makes ``radius`` their mean length; as they are without one."""
-    mean = float(vectors.norm(dim=1).mean()) if len(vectors) else 0.0
+    mean = float(columns.now().lengths(vectors).mean()) if len(vectors) else 0.0
     return vectors if radius is None or mean == 0 else vectors * (radius / mean)
 
 

@@ -5,7 +5,6 @@ Knows both frameworks and where checkpoints go. Does not know workspaces, tables
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError
 from hyperllm.frameworks.base import Base, Framework
 from hyperllm.frameworks.config import BaseConfig, HyperLLMConfig
+from hyperllm.frameworks.crew import Alone, Crew
 from hyperllm.frameworks.fusion import fuse
 from hyperllm.frameworks.hyperllm import Integration, SemanticExtraction
 from hyperllm.frameworks.linear import LinearExpert
@@ -35,7 +35,7 @@ from hyperllm.geometry.manifold import Euclidean
 from hyperllm.serving.content import Experts, LinearInputs
 from hyperllm.serving.placement import Placement
 from hyperllm.training.allocator import keep_freed_memory
-from hyperllm.training.loop import FitConfig, fit
+from hyperllm.training.loop import FitConfig
 from hyperllm.training.report import CLOSED_FORM, Epoch, FitReport
 from hyperllm.training.streams import Streams
 
@@ -85,10 +85,11 @@ def train_base(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Progress | None = None,
+    crew: Crew | None = None,
 ) -> Trained:
     """Train a backbone alone."""
     common: dict[str, Any] = {"backbone": backbone, "config": config, "fit_config": fit_config, "seed": seed}
-    return train_framework(Base, split, **common, device=device, folder=folder, progress=progress)
+    return train_framework(Base, split, **common, device=device, folder=folder, progress=progress, crew=crew)
 
 
 def train_framework(
@@ -103,10 +104,11 @@ def train_framework(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Progress | None = None,
+    crew: Crew | None = None,
 ) -> Trained:
     """Train a framework of one phase, such as a rival; ``config`` is of its own class, and its defaults without."""
     config = config or framework.config_class()
-    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
+    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress, crew or Alone())
     return run.one(framework, World.of(split, semantics=semantics if framework.uses_text else None, device=device))
 
 
@@ -123,14 +125,15 @@ def train_hyperllm(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Progress | None = None,
+    crew: Crew | None = None,
 ) -> Trained:
     """Train HyperLLM, all variants.
 
     ``phase1`` replaces phase 1 by given vectors. With ``folder`` both phases checkpoint there and a repeated call
-    goes on where the last one was ended.
+    goes on where the last one was ended. What is trained is whole where the ``crew`` leads, and elsewhere empty.
     """
     config = config or HyperLLMConfig()
-    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress)
+    run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress, crew or Alone())
     needs_text = config.reads_text(phase1 is not None)
     world = World.of(
         split, tags=tags if config.uses_tags else None, semantics=semantics if needs_text else None, device=device
@@ -146,19 +149,24 @@ class _Run:
     seed: int
     folder: Path | None
     progress: Progress | None
+    crew: Crew
 
     def __post_init__(self) -> None:
         keep_freed_memory()  # before the first tensor
 
     def one(self, kind: type[Framework], world: World) -> Trained:
-        framework = kind(world, self.backbone, self.config, seed=self.seed).to(world.device)
-        phase = "base" if kind is Base else "training"
-        report = self._fit(phase, framework, self.fit_config, {} if kind is Base else {"framework": kind.__name__})
-        return _trained(framework, {phase: report})
+        with self.crew.together():
+            framework = kind(world, self.backbone, self.config, seed=self.seed).to(world.device)
+            phase = "base" if kind is Base else "training"
+            report = self._fit(phase, framework, self.fit_config, {} if kind is Base else {"framework": kind.__name__})
+            return self._trained(framework, {phase: report})
 
     def hyperllm(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         """Phases 1 and 2, and what the settings add to them."""
-        trained = self._phases(world, config, phase1)
+        with self.crew.together():
+            trained = self._phases(world, config, phase1)
+        if not self.crew.leads:
+            return trained
         place = Placement.none(world.items) if config.compat else world.placement()
         if len(place.rows):
             placed = place.points if trained.geometry == "lorentz" else place.between
@@ -187,31 +195,36 @@ class _Run:
     def _phases(self, world: World, config: HyperLLMConfig, phase1: Phase1Vectors | None) -> Trained:
         reports: dict[str, FitReport] = {}
         experts: Experts | None = None
-        if phase1 is None and config.uses_meta:
+        kept, origin = phase1, None
+        if phase1 is not None:
+            phase1, origin = phase1.own(), phase1.digest()
+        elif config.uses_meta:
             backbone = self.backbone.reconfigured(time_coordinate=config.compat)
             extraction = SemanticExtraction(world, backbone, config, seed=self.seed).to(world.device)
             limits = replace(self.fit_config, epochs=config.meta_epochs, patience=config.meta_patience)
             reports["phase 1"] = self._fit("phase 1", extraction, limits, {})
             phase1 = phase1_vectors(extraction)
-            experts = extraction.served_experts()
+            kept, origin = self._whole(phase1), "learned"  # what it is follows from the settings
+            weights = self.crew.weights(extraction)
+            experts = extraction.served_experts(weights) if self.crew.leads else None
             if config.variant == "only-semantic":
-                return replace(_trained(extraction, reports, phase1), experts=experts)
+                return replace(self._trained(extraction, reports, kept), experts=experts)
         if config.variant == "only-semantic":
-            if phase1 is None:
+            if phase1 is None or kept is None:
                 raise ConfigError("only-semantic needs text vectors or a phase-1 file")
-            return self._as_given(world, phase1)
+            return self._as_given(world, phase1, kept)
         start = None
         if phase1 is not None and config.uses_meta:
             start = phase1.start(
                 compat=config.compat, user_radius=config.user_radius, item_radius=config.item_radius
             ).to(world.device)
         integration = Integration(world, self.backbone, config, start=start, seed=self.seed).to(world.device)
-        identity = {"phase1": _fingerprint(start)}
+        identity = {"phase1": None if start is None else origin}
         reports["phase 2"] = self._fit("phase 2", integration, self.fit_config, identity)
-        trained = _trained(integration, reports, phase1 if start is not None else None)
+        trained = self._trained(integration, reports, kept if start is not None else None)
         return replace(trained, experts=experts)
 
-    def _as_given(self, world: World, phase1: Phase1Vectors) -> Trained:
+    def _as_given(self, world: World, phase1: Phase1Vectors, kept: Phase1Vectors) -> Trained:
         """Phase-1 vectors propagated and ranked as they are."""
         with_time = self.config.compat and phase1.time_coordinate
         both = torch.from_numpy(np.concatenate([phase1.users, phase1.items]))
@@ -220,9 +233,24 @@ class _Run:
             backbone = self.backbone.reconfigured(time_coordinate=with_time)
             backbone.start(Streams(self.seed).torch("backbone"))
             points = backbone.to(world.device)(x.to(world.device), world.graph).points
-        vectors, geometry = served(backbone, points)
+        vectors, geometry = served(backbone, self.crew.whole(points, lead=backbone.manifold.lead))
         weights = {f"backbone.{name}": value.cpu() for name, value in backbone.state_dict().items()}
-        return Trained(vectors[: world.users], vectors[world.users :], {}, weights, phase1, geometry)
+        return Trained(vectors[: world.users], vectors[world.users :], {}, weights, kept, geometry)
+
+    def _whole(self, vectors: Phase1Vectors) -> Phase1Vectors:
+        """With the columns of all processes."""
+        parts = (self.crew.whole(torch.from_numpy(part), lead=0).numpy() for part in (vectors.users, vectors.items))
+        return Phase1Vectors(*parts, time_coordinate=vectors.time_coordinate)
+
+    def _trained(
+        self, framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None
+    ) -> Trained:
+        framework.eval()
+        backbone, users = framework.backbone, framework.world.users
+        points = self.crew.whole(framework.encode().points, lead=backbone.manifold.lead)
+        vectors, geometry = served(backbone, points)
+        weights = self.crew.weights(framework)
+        return Trained(vectors[:users], vectors[users:], reports, weights, phase1, geometry)
 
     def _fit(self, phase: str, framework: Framework, limits: FitConfig, extra: Mapping[str, Any]) -> FitReport:
         identity = {
@@ -239,23 +267,15 @@ class _Run:
             on_step = lambda epoch, step: progress.step(phase, epoch, step, framework.steps)  # noqa: E731
             on_epoch = [lambda epoch, report: progress.epoch(phase, epoch, report)]
         folder = None if self.folder is None else self.folder / f".checkpoint-{phase.replace(' ', '')}"
-        return fit(framework, limits, folder=folder, identity=identity, on_epoch=on_epoch, on_step=on_step)
+        return self.crew.fit(framework, limits, folder=folder, identity=identity, on_epoch=on_epoch, on_step=on_step)
 
 
 def phase1_vectors(extraction: SemanticExtraction) -> Phase1Vectors:
-    """The experts' outputs x_u, x_i (Eq. 8)."""
+    """The experts' outputs x_u, x_i (Eq. 8), of their columns those that are here."""
     with torch.no_grad():
         x = extraction.features().cpu().numpy()
     users = extraction.world.users
     return Phase1Vectors(x[:users], x[users:], time_coordinate=extraction.config.compat)
-
-
-def _trained(framework: Framework, reports: dict[str, FitReport], phase1: Phase1Vectors | None = None) -> Trained:
-    framework.eval()
-    vectors, geometry = served(framework.backbone, framework.encode().points)
-    users = framework.world.users
-    weights = {name: value.detach().cpu() for name, value in framework.state_dict().items()}
-    return Trained(vectors[:users], vectors[users:], reports, weights, phase1, geometry)
 
 
 def served(backbone: Backbone, points: Tensor) -> tuple[Matrix, Literal["lorentz", "inner"]]:
@@ -264,8 +284,3 @@ def served(backbone: Backbone, points: Tensor) -> tuple[Matrix, Literal["lorentz
     if isinstance(manifold, Euclidean):
         return points.cpu().numpy(), "inner"
     return (manifold.c**0.5 * points).cpu().numpy(), "lorentz"
-
-
-def _fingerprint(start: Tensor | None) -> str | None:
-    """SHA-256 of phase 2's start, None without one."""
-    return None if start is None else hashlib.sha256(start.cpu().numpy().tobytes()).hexdigest()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hyperllm.errors import ConfigError
-from hyperllm.geometry import lorentz, poincare
+from hyperllm.geometry import columns, lorentz, poincare
 
 
 class Manifold(Protocol):
@@ -101,6 +101,11 @@ class Lorentz(_Curved):
     def _functions(self) -> ModuleType:
         return lorentz
 
+    @property
+    def lead(self) -> int:
+        """Coordinates of a point that stand before its columns: the time coordinate."""
+        return 1
+
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """⟨u,v⟩ of tangent vectors at x."""
         return lorentz.inner(u, v)
@@ -136,9 +141,14 @@ class Euclidean:
         """The point itself."""
         return x
 
+    @property
+    def lead(self) -> int:
+        """No coordinate stands before a point's columns."""
+        return 0
+
     def sqdist(self, x: Tensor, y: Tensor) -> Tensor:
         """Squared distance, row by row."""
-        return (x - y).square().sum(-1)
+        return columns.total((x - y).square().sum(-1))
 
     def queries(self, x: Tensor) -> Tensor:
         """The point itself."""

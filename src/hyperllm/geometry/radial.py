@@ -37,7 +37,8 @@ def of_vector(v: Tensor, profile: Profile) -> Tensor:
 
 def row_blocks(rows: Tensor) -> Iterator[slice]:
     """Slices of the rows (n, …): as many as the caches of the cores in use hold; all on a GPU or of columns apart."""
-    size = len(rows) if rows.is_cuda or columns.now().apart else torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())
+    cached = torch.get_num_threads() * BLOCK * len(rows) // max(1, rows.numel())
+    size = len(rows) if rows.is_cuda or columns.now().apart else cached
     for start in range(0, len(rows), max(1, size)):
         yield slice(start, start + max(1, size))
 

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from hyperllm.geometry import columns, lorentz
 
-ROWS = 256  # whose distances to all negatives stay in a core's cache; a GPU takes all rows at once
+ROWS = 256  # whose distances to all negatives stay in a core's cache; a GPU or several processes take all at once
 _NEAREST = 1e-12  # separations are kept this far from 0, where the root has no slope
 
 
@@ -46,12 +46,13 @@ class _DistanceSoftmax(torch.autograd.Function):
         left, right = lorentz.flip(anchors), negatives.T.contiguous()
         to_near, to_left, to_negatives = torch.empty_like(near), torch.empty_like(left), torch.zeros_like(negatives)
         value = near.new_zeros(())
-        size = len(left) if left.is_cuda else ROWS
+        size = len(left) if left.is_cuda or columns.now().apart else ROWS
         for start in range(0, len(left), max(1, size)):
             rows = slice(start, start + size)
             own = near[rows] / temperature
             # root = √(cq)/2 of the separations q, and d² = 4·arsinh²(root)/c
-            root = columns.now().total_(torch.mm(left[rows], right)).mul_(-2).sub_(2 / c).clamp_min_(_NEAREST).mul_(c / 4).sqrt_()
+            root = columns.now().total_(torch.mm(left[rows], right))
+            root.mul_(-2).sub_(2 / c).clamp_min_(_NEAREST).mul_(c / 4).sqrt_()
             angle = torch.asinh(root)
             slope = angle / root  # ∂d²/∂q = arsinh(root)/(root·√(1 + root²))
             share = angle.square_().mul_(-4 / (c * temperature))

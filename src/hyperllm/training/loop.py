@@ -98,18 +98,20 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     on_epoch: Sequence[Callback] = (),
     on_step: StepCallback | None = None,
+    store: checkpoint.Store | None = None,
 ) -> FitReport:
     """Train until patience or epochs run out; leaves the best weights in ``task.module``.
 
     ``folder`` holds the checkpoint; a checkpoint of the same ``identity`` is continued, and the result is bit for bit
-    that of an uninterrupted run on the CPU. Raises `TrainingDiverged` with epoch and term.
+    that of an uninterrupted run on the CPU. ``store`` is how it is kept. Raises `TrainingDiverged` with epoch and term.
     """
-    state = _State(task, config, folder, {**(identity or {}), "average": config.average, "precision": config.precision})
+    known = {**(identity or {}), "average": config.average, "precision": config.precision}
+    state = _State(task, config, folder, known, store or checkpoint.Alone())
     state.restore()
     saved_at = time.monotonic()
     while not _finished(state.report, config):
         state.advance(on_step)
-        if time.monotonic() - saved_at >= config.checkpoint_every_s:
+        if state.store.due(time.monotonic() - saved_at, config.checkpoint_every_s):
             state.save()
             saved_at = time.monotonic()
         for callback in on_epoch:
@@ -122,18 +124,25 @@ def fit(
 class _State:
     """All that an interrupted fit has to remember."""
 
-    def __init__(self, task: Task[Any], config: FitConfig, folder: Path | None, identity: Mapping[str, Any]) -> None:
-        self.task, self.folder, self.identity, self.limits = task, folder, identity, config
+    def __init__(
+        self,
+        task: Task[Any],
+        config: FitConfig,
+        folder: Path | None,
+        identity: Mapping[str, Any],
+        store: checkpoint.Store,
+    ) -> None:
+        self.task, self.folder, self.identity, self.limits, self.store = task, folder, identity, config, store
         self.average = WeightAverage(task.module, decay=config.average)
         self.report, self.best = FitReport(), _weights(task.module)
 
     def restore(self) -> None:
         if self.folder is None:
             return
-        behind = checkpoint.history(self.folder, config=self.identity)
+        behind = self.store.history(self.folder, config=self.identity)
         if behind is None or _overran(behind, self.limits):
             return
-        found = checkpoint.load(
+        found = self.store.load(
             self.folder, module=self.task.module, optimizers=self.task.optimizers, config=self.identity
         )
         if found is not None:
@@ -143,7 +152,7 @@ class _State:
     def save(self) -> None:
         if self.folder is None:
             return
-        checkpoint.save(
+        self.store.save(
             self.folder,
             checkpoint.Checkpoint(self.report, self.best, self.average.state()),
             module=self.task.module,

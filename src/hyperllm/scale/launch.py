@@ -1,0 +1,60 @@
+"""Training in processes that something else has started: torchrun, or Ray Train.
+
+Knows how a process joins the others and leaves them. Does not know how it came to be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from hyperllm.errors import ConfigError
+from hyperllm.experiments.train import TrainedRun, TrainRequest, chosen_device
+from hyperllm.experiments.train import train as work
+from hyperllm.frameworks.train import Progress
+from hyperllm.scale.columns import Grid
+from hyperllm.scale.crew import SpreadCrew
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for another one, which may be writing a checkpoint."""
+
+
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def first() -> bool:
+    """Whether this is the first of the processes that were started: it alone speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def joined(device: str, replicas: int) -> Generator[Grid]:
+    """The grid of all processes, which torch.distributed joins by NCCL on GPUs and by gloo elsewhere."""
+    where, begun = torch.device(device), dist.is_initialized()
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        torch.cuda.set_device(where)
+    if not begun:
+        dist.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield Grid.of(replicas, where)
+    finally:
+        if not begun:
+            dist.destroy_process_group()
+
+
+def train(workspace: Path, request: TrainRequest, *, replicas: int = 1, progress: Progress | None = None) -> TrainedRun:
+    """`experiments.train.train` in each of the processes; what is trained is written once."""
+    if request.baseline is not None:
+        raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; start it in one.")
+    with joined(chosen_device(request.device), replicas) as grid:
+        crew = SpreadCrew(grid)
+        return work(workspace, request, progress=progress if crew.leads else None, crew=crew)
