@@ -113,7 +113,7 @@ def test_unknown_ids_and_slips(model: ScoreModel) -> None:
 
 
 def test_recommend_all_equals_recommend(model: ScoreModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hyperllm.serving.recommender._BATCH", 3)
+    monkeypatch.setattr("hyperllm.serving.recommender.BATCH", 3)
     shop, steps = Recommender(model), []
     written = shop.recommend_all(tmp_path / "all.parquet", 5, progress=lambda done, of: steps.append((done, of)))
     frame = pl.read_parquet(tmp_path / "all.parquet")

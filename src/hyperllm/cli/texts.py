@@ -130,6 +130,7 @@ def embed(
     tags: Annotated[str | None, typer.Option(help="Tag set whose names join the texts, or none.")] = None,
     users: Annotated[str | None, typer.Option(help="mean of the training items' vectors, or summary.")] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper (text-embedding-3-large, summaries).")] = None,
+    ray: RayAddress = None,
 ) -> None:
     """Turn texts of items and users into vectors."""
     from hyperllm.extraction.encode import embed as run
@@ -138,6 +139,11 @@ def embed(
     given = {"encoder": encoder, "base_url": base_url, "dimensions": dimensions, "workers": workers, "price": price}
     given |= {"profiles": profiles, "tags": tags, "users": users, "preset": preset}
     options = embed_options(given)
-    with show.Bar(f"encoding with {options['encoder']}") as bar:
+    with show.Bar(f"encoding with {options['encoder']}") as bar, ExitStack() as stack:
+        if ray is not None:
+            from hyperllm.scale.cluster import joined
+            from hyperllm.scale.encoding import RayEncoding
+
+            options["encoding"] = RayEncoding(workspace, stack.enter_context(joined(address(ray))))
         done = run(workspace, **options, progress=bar)
     typer.echo(done.text())

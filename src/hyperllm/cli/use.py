@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hyperllm.cli import show
+from hyperllm.cli.cluster import RayAddress, address
 from hyperllm.errors import ConfigError
 from hyperllm.serving.arrange import Order
 from hyperllm.serving.frames import Recommendations, SimilarItems
@@ -75,24 +76,41 @@ def recommend(
     breadth: Breadth = 0.0,
     by: By = "radius",
     all_: Annotated[bool, typer.Option("--all", help="All users, to --out.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Parquet file for --all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file for --all; with --ray also a folder of them.")] = None,
+    ray: RayAddress = None,
     json: Json = False,
 ) -> None:
     """The best items a user has not had yet."""
     if all_ == (users is not None) or all_ != (out is not None):
         raise ConfigError("recommend needs --users U1,U2, or --all together with --out FILE.parquet")
-    shop = opened(workspace, run)
+    if ray is not None and not all_:
+        raise ConfigError("--ray is for --all: a few users need no cluster")
     asked: dict[str, Any] = {
         "filter_seen": not seen,
         "filter": _filter(categories, tags, only, exclude),
         "order": Order(diversity, breadth, by),  # type: ignore[arg-type]
     }
+    if out is not None and ray is not None:
+        _recommend_on_ray(workspace, run, out, k, asked, ray)
+        return
+    shop = opened(workspace, run)
     if out is not None:
         with show.Bar("recommending") as bar:
             shop.recommend_all(out, k, **asked, progress=bar)
         typer.echo(f"{len(shop.users):,} users -> {out}")
         return
     _show(shop.recommend(ids(users), k, **asked, explain=explain), json=json)
+
+
+def _recommend_on_ray(workspace: Path, run: str, out: Path, k: int, asked: dict[str, Any], ray: str) -> None:
+    from hyperllm.experiments.workspace import Workspace
+    from hyperllm.scale.cluster import joined
+    from hyperllm.scale.recommending import Wanted, recommend_all
+
+    wanted = Wanted(Workspace.opened(workspace).run(run), k, **asked)
+    with joined(address(ray)) as cluster, show.Bar("recommending") as bar:
+        rows = recommend_all(wanted, out, cluster, progress=bar)
+    typer.echo(f"{rows:,} rows -> {out}")
 
 
 def similar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyperllm.cli import models, show
+from hyperllm.cli.cluster import RayAddress, address
 from hyperllm.errors import ConfigError
 
 if TYPE_CHECKING:
     from hyperllm.experiments.demo import DemoResult
+    from hyperllm.experiments.search import Pool
     from hyperllm.experiments.train import TrainRequest
     from hyperllm.experiments.trial import Trial
 
@@ -61,6 +64,10 @@ def tune(
     preset: models.PresetName = "default",
     device: models.Device = "auto",
     seed: int = 0,
+    ray: RayAddress = None,
+    at_once: Annotated[
+        int | None, typer.Option(help="With --ray: trials that train at once, at most; 4.", min=1)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Search settings on validation, from a space or among a file's candidates; what looks bad early is pruned."""
@@ -80,15 +87,27 @@ def tune(
         device=device,
         seed=seed,
     )
+    if file is not None and ray is not None:
+        raise ConfigError("--ray searches a space; give its options instead of the file")
     if file is None:
-        _search(workspace, request, space, trials, sampler, json)
+        with ExitStack() as stack:
+            pool: Pool | None = None
+            if ray is not None:
+                from hyperllm.scale.cluster import joined
+                from hyperllm.scale.pool import RayPool
+
+                cluster = stack.enter_context(joined(address(ray)))
+                pool = RayPool.of(cluster, at_once, gpus=device != "cpu")
+            _search(workspace, request, space, trials, sampler, json, pool)
     elif (request, space, trials, sampler) == (TrainRequest(), "paper", 12, "tpe"):
         _try(workspace, file, json)
     else:
         raise ConfigError(f"{str(file)!r} says what is tuned and how; give either the file or options")
 
 
-def _search(workspace: Path, request: TrainRequest, space: str, trials: int, sampler: str, json: bool) -> None:
+def _search(
+    workspace: Path, request: TrainRequest, space: str, trials: int, sampler: str, json: bool, pool: Pool | None
+) -> None:
     from hyperllm.experiments.search import search
 
     with show.Bar("tuning") as bar:
@@ -100,6 +119,7 @@ def _search(workspace: Path, request: TrainRequest, space: str, trials: int, sam
             sampler=sampler,
             progress=show.TrainingBar(bar),
             on_trial=lambda t: show.say(f"{t.score:.4f} {t.ended} {_settings(t.settings)}"),
+            pool=pool,
         )
     if json:
         show.print_json(found.document())

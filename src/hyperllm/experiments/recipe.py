@@ -21,6 +21,7 @@ from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.amazon import read_amazon
 from hyperllm.data.sources.published import read_published
 from hyperllm.data.sources.table import read_table
+from hyperllm.data.streaming.prepare import TableRequest, prepare_within
 from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments import record
@@ -303,13 +304,15 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
         raw, source = read_amazon(located(base, reviews), located(base, meta)), "amazon"
         _check_keys(options, {"amazon"}, where="[prepare]")
     else:
-        known = set(inspect.signature(read_table).parameters)
+        known = {*inspect.signature(read_table).parameters, "memory_limit"}
         _check_keys(options, known, where="[prepare]")
         if "interactions" not in options:
             raise ConfigError("[prepare] needs one of interactions, amazon, published")
         for name in ("interactions", "items"):
             if name in options:
                 options[name] = located(base, options[name])
+        if (limit := options.pop("memory_limit", None)) is not None:
+            return prepare_within(place, TableRequest(**options), limit=str(limit), config=config)
         raw, source = read_table(**options), "table"
     return prepare(place, raw, config=config, source=source)
 
@@ -336,7 +339,7 @@ def _call(stage: Callable[..., Any], place: Path, table: Mapping[str, Any], *mor
 
 def _options(stage: Callable[..., Any]) -> set[str]:
     """What a file may say of a stage."""
-    return set(inspect.signature(stage).parameters) - {"workspace", "progress", "run", "runs", "command"}
+    return set(inspect.signature(stage).parameters) - {"workspace", "progress", "run", "runs", "command", "encoding"}
 
 
 def _check_keys(table: Mapping[str, Any], known: Any, *, where: str) -> None:

@@ -5,16 +5,21 @@ kept in ``tunes/NAME.db`` by Optuna in SQLite, one transaction each: a kill cann
 half a line in a journal. Of a trial that has not ended there is only its training's checkpoint: what is proposed
 depends on the seed, the trial's number and the trials before it, so a repeated search proposes the same and goes on
 there. The test part is never read here.
+
+Where p trials train at once (`Pool`), trial n is proposed, and pruned, by what trials 0 … n − p came to, and without
+what those between have so far; it starts when these have ended. So which of them is faster changes nothing, and with
+p = 1 it is the search of one process.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,6 +33,7 @@ from hyperllm.frameworks.train import Progress
 try:
     import optuna
     from optuna import distributions, importance, pruners, samplers
+    from optuna.exceptions import ExperimentalWarning
     from optuna.trial import FrozenTrial, TrialState, create_trial
     from sqlalchemy import URL
     from sqlalchemy.exc import DatabaseError
@@ -38,6 +44,44 @@ except ImportError:
 
 STARTUP = 4
 """Trials that are drawn at random before TPE learns from them, and that finish before any is pruned."""
+
+
+class Pool(Protocol):
+    """Where trials train: ``at_once`` of them, each started as a function and its arguments."""
+
+    @property
+    def at_once(self) -> int:
+        """How many train at the same time."""
+        ...
+
+    def start(self, work: Callable[..., Trial], *values: Any) -> Hashable:
+        """Begin one."""
+        ...
+
+    def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Trial]:
+        """Wait for one of those, and what it came to."""
+        ...
+
+
+@dataclass
+class Here:
+    """Trials train in this process, one after the other."""
+
+    progress: Progress | None = None
+    at_once = 1
+    _ended: dict[int, Trial] = field(default_factory=dict[int, Trial])
+
+    def start(self, work: Callable[..., Trial], *values: Any) -> int:
+        """Train it."""
+        number = len(self._ended)
+        self._ended[number] = work(*values, progress=self.progress)
+        return number
+
+    def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Trial]:
+        """The one that was started."""
+        (number,) = started
+        assert isinstance(number, int), "it was started here"
+        return number, self._ended[number]
 
 
 @dataclass(frozen=True)
@@ -83,12 +127,14 @@ def search(
     prune_at: int = 20,
     progress: Progress | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    pool: Pool | None = None,
 ) -> Found:
     """Search ``space`` (see `spaces.chosen`) until there are ``trials``, or it has no combination left.
 
     No trial is pruned before ``prune_at`` epochs of its last phase. The winner becomes ``runs/NAME``, and a run of
     other settings that had this name is kept aside; pictures go to ``tunes/NAME/``. Asked again, it trains only what
-    is missing. Raises `ConfigError` on a wrong space or sampler, and `TrainingDiverged` where all trials diverged.
+    is missing. Trials train in ``pool``; None is this process. Raises `ConfigError` on a wrong space or sampler, and
+    `TrainingDiverged` where all trials diverged.
     """
     if trials < 1:
         raise ConfigError(f"a search has at least one trial; found {trials}")
@@ -106,12 +152,15 @@ def search(
         return replace(made, settings={name: made.plan.config[name] for name in {**request.settings, **settings}})
 
     with _opened(workspace / "tunes" / f"{plan.name}.db", f"{plan.name} {identity[:8]}") as book:
-        while len(kept := book.trials) < min(trials, proposer.combinations):
-            asked = proposer.ask(kept)
-            trial = work(asked.params).train(workspace, _median(asked), progress=progress)
-            book.add_trial(_ended(asked, trial))
-            if on_trial is not None:
-                on_trial(trial)
+        _fill(
+            book,
+            proposer,
+            lambda asked: (workspace, work(asked.params), asked),
+            pool or Here(progress),
+            trials,
+            on_trial,
+        )
+        kept = book.trials
         importances = _importances(book)
     tried = [Trial(**each.user_attrs) for each in kept]
     order = ranked(tried)
@@ -121,6 +170,38 @@ def search(
     figures = _draw(tried, importances, workspace / "tunes" / plan.name)
     remark = "" if importances else "no importances: they need two finished trials with different scores"
     return Found(plan.name, order, list(proposer.space), importances, remark, figures)
+
+
+def _fill(
+    book: optuna.Study,
+    proposer: _Proposer,
+    values: Callable[[optuna.Trial], tuple[Any, ...]],
+    pool: Pool,
+    trials: int,
+    on_trial: Callable[[Trial], None] | None,
+) -> None:
+    """Train until the book has so many ``trials``; they are written in the order of their numbers."""
+    wanted = min(trials, proposer.combinations)
+    running: dict[Hashable, int] = {}
+    asked: dict[int, optuna.Trial] = {}
+    ended: dict[int, Trial] = {}
+    while len(kept := book.trials) < wanted:
+        while (number := len(kept) + len(asked)) < min(wanted, len(kept) + pool.at_once):
+            told = max(0, number - pool.at_once + 1)
+            pending = [*kept[told:], *(asked[n] for n in sorted(asked))]
+            asked[number] = proposer.ask(kept[:told], pending)
+            running[pool.start(_train, *values(asked[number]))] = number
+        done, trial = pool.first(list(running))
+        ended[running.pop(done)] = trial
+        if on_trial is not None:
+            on_trial(trial)
+        while (number := len(book.trials)) in ended:
+            book.add_trial(_ended(asked.pop(number), ended.pop(number)))
+
+
+def _train(workspace: Path, work: Work, asked: optuna.Trial, *, progress: Progress | None = None) -> Trial:
+    """One trial, wherever this runs."""
+    return work.train(workspace, _median(asked), progress=progress)
 
 
 @dataclass(frozen=True)
@@ -141,27 +222,32 @@ class _Proposer:
         """Settings as they are trained and printed."""
         return {name: self.space[name].plain(value) for name, value in params.items()}
 
-    def ask(self, kept: Sequence[FrozenTrial]) -> optuna.Trial:
-        """A trial with settings that none of ``kept`` has, in a study of its own that knows them."""
-        known = [self.plain(trial.params) for trial in kept]
+    def ask(self, kept: Sequence[FrozenTrial], pending: Sequence[optuna.Trial | FrozenTrial] = ()) -> optuna.Trial:
+        """A trial with settings that none of ``kept`` has, in a study of its own that knows them.
+
+        Of ``pending`` ones the settings alone are known, and taken for bad ones, so that the new trial is elsewhere.
+        """
+        known = [self.plain(trial.params) for trial in (*kept, *pending)]
         pruner = pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=self.prune_at)
         attempt = 0
         while True:
-            sampler = self._sampler(len(kept), attempt)
+            sampler = self._sampler(len(known), attempt, others=bool(pending))
             study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-            study.add_trials(kept)
+            study.add_trials([*kept, *map(_unended, pending)])
             asked = study.ask({name: _distribution(values) for name, values in self.space.items()})
             if self.plain(asked.params) not in known:
                 return asked
             attempt += 1
 
-    def _sampler(self, number: int, attempt: int) -> samplers.BaseSampler:
+    def _sampler(self, number: int, attempt: int, *, others: bool) -> samplers.BaseSampler:
         if self.sampler == "grid":
             return samplers.GridSampler({n: list(v.values or ()) for n, v in self.space.items()}, seed=self.seed)
         seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0])
         if self.sampler == "random" or attempt > 0:  # TPE may insist on what it has seen
             return samplers.RandomSampler(seed=seed)
-        return samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=others)
 
 
 def _distribution(values: Range | Choice) -> distributions.BaseDistribution:
@@ -181,6 +267,11 @@ def _median(asked: optuna.Trial) -> Hopeless:
         return asked.should_prune()
 
     return hopeless
+
+
+def _unended(trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
+    """One whose score nobody knows yet."""
+    return create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
 
 
 def _ended(asked: optuna.Trial, trial: Trial) -> FrozenTrial:

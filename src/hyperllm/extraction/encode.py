@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -89,12 +89,14 @@ def embed(
     price: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    encoding: Encoding | None = None,
 ) -> Embedded:
     """Write ``semantics/NAME``; ``file:PATH`` imports vectors as the set ``published``.
 
     ``profiles`` names a profile set (``newest``: the newest); ``tags`` a tag set, ``none``, or None for the import,
     else the newest. ``base_url``, ``dimensions``, ``workers`` and ``price`` are those of an ``openai:MODEL`` encoder,
-    whose calls are in the workspace's ledger. A text that was encoded before is not encoded again.
+    whose calls are in the workspace's ledger. A text that was encoded before is not encoded again. ``encoding`` is who
+    encodes the others: this process, or `hyperllm.scale.encoding`.
     """
     split = load_split(workspace)
     if encoder.startswith("file:"):
@@ -113,7 +115,8 @@ def embed(
             assert made is not None, "it was found current"
             return Embedded(name, folder, made.facts["dim"], tuple(notes), skipped=True)
         size = max(BLOCK, GROUP * workers) if encoder.startswith(OPENAI) else BLOCK
-        vectors = _encode(model, [*texts, *user_texts], folder.with_name("vectors.sqlite"), size, progress)
+        with VectorStore.opened(folder.with_name("vectors.sqlite")) as store:
+            vectors = (encoding or encode)(model, [*texts, *user_texts], store, size=size, progress=progress)
     items, people = vectors[: len(texts)], vectors[len(texts) :]
     if users == "mean":
         people = mean_of_training_items(split, items)
@@ -176,20 +179,41 @@ def _texts(
     return item_texts(texts, graph), people, {"profiles": profiles, "tags": tag_set}
 
 
-def _encode(model: TextEncoder, texts: Sequence[str], path: Path, size: int, progress: Progress | None) -> Matrix:
-    """(n, d) in blocks; what was encoded before, here or before an interruption, is read back."""
+class Encoding(Protocol):
+    """A way to get many texts encoded; `encode` is the one in this process."""
+
+    def __call__(
+        self,
+        model: TextEncoder,
+        texts: Sequence[str],
+        store: VectorStore,
+        *,
+        size: int,
+        progress: Progress | None = None,
+    ) -> Matrix:
+        """(n, d); every vector made is in the store."""
+        ...
+
+
+def encode(
+    model: TextEncoder, texts: Sequence[str], store: VectorStore, *, size: int, progress: Progress | None = None
+) -> Matrix:
+    """(n, d) in blocks of ``size``; what was encoded before, here or before an interruption, is read back."""
     found: list[Matrix] = []
-    with VectorStore.opened(path) as store:
-        for start in range(0, len(texts), size):
-            found.append(_block(model, texts[start : start + size], store))
-            if progress is not None:
-                progress(min(start + size, len(texts)), len(texts))
+    for start in range(0, len(texts), size):
+        found.append(_block(model, texts[start : start + size], store))
+        if progress is not None:
+            progress(min(start + size, len(texts)), len(texts))
     return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
 
 
+def label(model: TextEncoder) -> str:
+    """What a model's vectors are kept under: its name and version."""
+    return f"{model.name} {model.version}"
+
+
 def _block(model: TextEncoder, texts: Sequence[str], store: VectorStore) -> Matrix:
-    version = f"{model.name} {model.version}"
-    keys = [key(version, text) for text in texts]
+    keys = [key(label(model), text) for text in texts]
     known = store.get(keys)
     fresh = {k: text for k, text in zip(keys, texts, strict=True) if k not in known}
     if fresh:

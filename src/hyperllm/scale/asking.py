@@ -62,7 +62,7 @@ class Crew:
         processes = cluster.workers(workers)
         return cls(processes, workers // processes)
 
-    def gate(self, *, calls_per_minute: float | None, tokens_per_minute: float | None) -> Gate:
+    def gate(self, *, calls_per_minute: float | None = None, tokens_per_minute: float | None = None) -> Gate:
         """The gate of one process: its share of the rates that all of them may have."""
         share = [rate / self.processes if rate else None for rate in (calls_per_minute, tokens_per_minute)]
         return Gate(self.places, calls_per_minute=share[0], tokens_per_minute=share[1])

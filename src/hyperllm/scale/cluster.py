@@ -32,9 +32,10 @@ _QUIET = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray that this process has joined: its processors, and the node that this process is on."""
+    """A Ray that this process has joined: its processors and GPUs, and the node that this process is on."""
 
     cpus: int
+    gpus: int
     node: str
 
     def workers(self, most: int) -> int:
@@ -110,4 +111,6 @@ def _processors() -> int:
 
 
 def _cluster(ray: Any) -> Cluster:
-    return Cluster(max(1, int(ray.cluster_resources().get("CPU", 1))), ray.get_runtime_context().get_node_id())
+    there = ray.cluster_resources()
+    cpus, gpus = (int(there.get(kind, 0)) for kind in ("CPU", "GPU"))
+    return Cluster(max(1, cpus), gpus, ray.get_runtime_context().get_node_id())

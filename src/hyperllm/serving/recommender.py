@@ -32,8 +32,9 @@ from hyperllm.serving.picture import Picture
 from hyperllm.serving.selection import Filter
 
 Progress = Callable[[int, int], object]
-_BATCH = 4096
-_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score": pl.Float64}
+BATCH = 4096
+"""Users that are ranked and written together."""
+SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int32, "score": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +253,7 @@ class Recommender:
             raise DataError(f"the folder {str(out.parent)!r} of the file to write does not exist; make it first.")
         scratch = out.with_name(f".{out.name}.partial")
         try:
-            written = _write_batches(scratch, self._batches(k, filter_seen, filter, order, progress))
+            written = write_frames(scratch, self._batches(k, filter_seen, filter, order, progress))
             scratch.replace(out)
         finally:
             scratch.unlink(missing_ok=True)
@@ -262,12 +263,23 @@ class Recommender:
         self, k: int, filter_seen: bool, filter: Filter | None, order: Order | None, progress: Progress | None
     ) -> Iterator[pl.DataFrame]:
         count = len(self.users)
-        for start in range(0, count, _BATCH):
-            rows = np.arange(start, min(count, start + _BATCH), dtype=np.int64)
-            found = self._found(self.model, rows, k, filter_seen, filter, order)
-            yield self._frame(rows, found)
+        for start in range(0, count, BATCH):
+            rows = np.arange(start, min(count, start + BATCH), dtype=np.int64)
+            yield self.frame(rows, k, filter_seen=filter_seen, filter=filter, order=order)
             if progress is not None:
-                progress(min(count, start + _BATCH), count)
+                progress(min(count, start + BATCH), count)
+
+    def frame(
+        self,
+        rows: Rows,
+        k: int,
+        *,
+        filter_seen: bool = True,
+        filter: Filter | None = None,
+        order: Order | None = None,
+    ) -> pl.DataFrame:
+        """The k best items of some users, by row number, as `recommend_all` writes them."""
+        return self._frame(rows, self._found(self.model, rows, k, filter_seen, filter, order))
 
     def _frame(self, rows: Rows, found: TopK) -> pl.DataFrame:
         scores = self.model.shown_scores(rows, found)
@@ -278,7 +290,7 @@ class Recommender:
             "rank": place + 1,
             "score": scores[user, place],
         }
-        return pl.DataFrame(columns, schema=_SCHEMA)
+        return pl.DataFrame(columns, schema=SCHEMA)
 
 
 def _ids(values: Iterable[object], what: str) -> list[str]:
@@ -288,16 +300,16 @@ def _ids(values: Iterable[object], what: str) -> list[str]:
     return [str(value) for value in values]
 
 
-def _write_batches(path: Path, batches: Iterator[pl.DataFrame]) -> int:
-    """One row group a batch; on disk when this returns."""
+def write_frames(path: Path, frames: Iterable[pl.DataFrame]) -> int:
+    """Rows of `recommend_all` as Parquet, one row group a frame; on disk when this returns how many there are."""
     from pyarrow import parquet  # only this method needs it
 
     written = 0
     with path.open("wb") as stream:
-        with parquet.ParquetWriter(stream, pl.DataFrame(schema=_SCHEMA).to_arrow().schema) as writer:
-            for batch in batches:
-                writer.write_table(batch.to_arrow())
-                written += len(batch)
+        with parquet.ParquetWriter(stream, pl.DataFrame(schema=SCHEMA).to_arrow().schema) as writer:
+            for frame in frames:
+                writer.write_table(frame.to_arrow())
+                written += len(frame)
         stream.flush()
         os.fsync(stream.fileno())
     return written

@@ -1,0 +1,190 @@
+"""Texts to vectors in many processes: what the store does not hold goes through Ray Data, a block at a time.
+
+This process alone writes to the store, a block as it comes back, so a worker that dies costs its block. Calls to an
+encoder at a server are in the ledger as those of `hyperllm.scale.asking` are, and a block of them is as many as may be
+on their way at once. Does not know whose texts they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hyperllm.errors import ConfigError, HyperLLMError
+from hyperllm.extraction.encode import Matrix, Progress, label
+from hyperllm.extraction.vector_store import Row, VectorStore, key
+from hyperllm.llm.encoder import TextEncoder
+from hyperllm.llm.encoders import make_encoder
+from hyperllm.llm.ledger import NAME as LEDGER
+from hyperllm.llm.openai import endpoint
+from hyperllm.llm.openai_encoder import GROUP, OpenAIEncoder
+from hyperllm.llm.prices import Price
+from hyperllm.scale.asking import WAITS, Crew, Desk, Echo, Reporter, opened_book
+from hyperllm.scale.blocks import rows_of, through, written
+from hyperllm.scale.book import Standing
+from hyperllm.scale.cluster import Cluster
+
+FOLDER = ".encoding"
+"""Where blocks of texts wait, in the workspace."""
+TEXT = pa.schema({"key": pa.binary(), "text": pa.string()})
+VECTOR = pa.schema({"key": pa.binary(), "vector": pa.binary()})
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a worker makes the encoder that this process has: its ``name``, or an ``openai`` model at a server."""
+
+    name: str
+    label: str
+    remote: RemoteModel | None = None
+
+
+@dataclass(frozen=True)
+class RemoteModel:
+    """An encoder at a server."""
+
+    base_url: str
+    dimensions: int | None
+    series: str
+    price: Price | None
+    crew: Crew
+    book: Desk
+
+
+@dataclass(frozen=True)
+class RayEncoding:
+    """Encodes on a cluster; see `hyperllm.extraction.encode.Encoding`."""
+
+    workspace: Path
+    cluster: Cluster
+
+    def __call__(
+        self,
+        model: TextEncoder,
+        texts: Sequence[str],
+        store: VectorStore,
+        *,
+        size: int,
+        progress: Progress | None = None,
+    ) -> Matrix:
+        """(n, d); what the store holds is read back, and the rest is encoded."""
+        keys = [key(label(model), text) for text in texts]
+        fresh = _unknown(keys, texts, store)
+        rows = ({"key": k, "text": text} for k, text in fresh.items())
+        if isinstance(model, OpenAIEncoder):
+            self._at_a_server(model, rows, len(fresh), store, progress)
+        else:
+            recipe, processes = Recipe(model.name, label(model)), self.cluster.cpus
+            self._through(recipe, rows, len(fresh), size, processes, 1.0, store, progress)
+        return _gathered(keys, store, model.dim)
+
+    def _at_a_server(
+        self,
+        model: OpenAIEncoder,
+        rows: Iterator[dict[str, Any]],
+        total: int,
+        store: VectorStore,
+        progress: Progress | None,
+    ) -> None:
+        crew = Crew.of(self.cluster, model.caller.gate.most)
+        with opened_book(self.workspace / LEDGER, self.cluster, model.caller) as book:
+            remote = RemoteModel(model.at.base_url, model.dimensions, model.series, model.caller.price, crew, book)
+            recipe = Recipe(model.name, label(model), remote)
+            self._through(recipe, rows, total, GROUP * crew.places, crew.processes, WAITS, store, progress)
+            standing: Standing = book.ask("close")
+        if standing.failure is not None:
+            raise standing.failure
+
+    def _through(
+        self,
+        recipe: Recipe,
+        rows: Iterator[dict[str, Any]],
+        total: int,
+        size: int,
+        processes: int,
+        processors: float,
+        store: VectorStore,
+        progress: Progress | None,
+    ) -> None:
+        """Encode blocks of ``size`` rows; each is in the store when the next one is waited for."""
+        done = 0
+        with written(self.workspace / FOLDER, rows, TEXT, size) as paths:
+            if not paths:
+                return
+            for table in through(paths, EncodingWorker, (recipe,), processes=processes, num_cpus=processors):
+                made = zip(table["key"].to_pylist(), table["vector"].to_pylist(), strict=True)
+                store.put({k: np.frombuffer(raw, dtype=np.float32) for k, raw in made})
+                done += len(table)
+                if progress is not None:
+                    progress(done, total)
+
+
+def _unknown(keys: Sequence[bytes], texts: Sequence[str], store: VectorStore) -> dict[bytes, str]:
+    """The texts that the store lacks, each once."""
+    fresh: dict[bytes, str] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        known = store.get(part)
+        pairs = zip(part, texts[start : start + _AT_ONCE], strict=True)
+        fresh |= {k: text for k, text in pairs if k not in known}
+    return fresh
+
+
+def _gathered(keys: Sequence[bytes], store: VectorStore, dim: int) -> Matrix:
+    """(n, d) from the store."""
+    found: list[Matrix] = []
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        known: Mapping[bytes, Row] = store.get(part)
+        found.append(np.stack([known[k] for k in part]))
+    return np.concatenate(found) if found else np.zeros((0, dim), dtype=np.float32)
+
+
+class EncodingWorker:
+    """One of the processes that encode: an encoder, and a block of texts at a time."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._local = None if recipe.remote is not None else make_encoder(recipe.name, threads=1, fall_back=False)
+        self._gate = None if recipe.remote is None else recipe.remote.crew.gate()
+        if self._local is not None and label(self._local) != recipe.label:
+            raise ConfigError(
+                f"a worker of the cluster has the encoder {label(self._local)!r} where {recipe.label!r} is meant; "
+                "install the same version everywhere"
+            )
+
+    def __call__(self, paths: pa.Table) -> pa.Table:
+        """The vectors of these blocks."""
+        return pa.Table.from_pylist([made for rows in rows_of(paths) for made in self._block(rows)], schema=VECTOR)
+
+    def _block(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        texts = [row["text"] for row in rows]
+        vectors = self._local.encode(texts) if self._local is not None else self._asked(texts)
+        if vectors is not None:
+            for row, vector in zip(rows, vectors, strict=True):
+                yield {"key": row["key"], "vector": np.ascontiguousarray(vector, dtype=np.float32).tobytes()}
+
+    def _asked(self, texts: Sequence[str]) -> Matrix | None:
+        """The vectors from the server; None where it cannot be had, and then all workers stop."""
+        remote = self._recipe.remote
+        assert remote is not None, "there is a local encoder"
+        assert self._gate is not None, "there is a local encoder"
+        if remote.book.ask("lease", []) is None:
+            return None
+        with Echo.in_memory() as ledger, ExitStack() as flushed:
+            caller = ledger.reporter = Reporter(remote.book, ledger, self._gate, remote.price)
+            flushed.callback(caller.flush)
+            at = endpoint(remote.base_url)
+            model = OpenAIEncoder(self._recipe.name, at, caller, remote.dimensions, series=remote.series)
+            try:
+                return model.encode(texts)
+            except HyperLLMError as error:
+                remote.book.ask("stop", type(error).__name__, str(error))
+                return None
