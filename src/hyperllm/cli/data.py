@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,9 @@ def prepare(
     cold_items: Annotated[float, typer.Option(help="Share of items kept out of training, to be tested alone.")] = 0.0,
     new_users: Annotated[float, typer.Option(help="Share of users kept out of training, to be met afterwards.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the per-user split, the cold items or the new users.")] = 0,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="Most memory to take, such as 2GB: events wait on disk; the result is the same.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Read raw files, filter them, split them."""
@@ -52,6 +55,7 @@ def prepare(
     from hyperllm.data.sources.amazon import read_amazon
     from hyperllm.data.sources.published import read_published
     from hyperllm.data.sources.table import read_table
+    from hyperllm.data.streaming.prepare import TableRequest, prepare_within
 
     options = {"--interactions": interactions, "--amazon": amazon, "--published": published}
     given = [name for name, value in options.items() if value is not None]
@@ -62,7 +66,9 @@ def prepare(
     events = {"--user-column": user_column, "--item-column": item_column, "--rating-column": rating_column}
     texts = {"--time-column": time_column, "--id-column": id_column, "--title-column": title_column}
     texts |= {"--text-columns": text_columns, "--category-column": category_column, "--items": items}
-    useless = {"--published": filters | events | texts, "--amazon": events | texts}.get(given[0], {})
+    limited = {"--memory-limit": memory_limit}
+    useless = {"--published": filters | events | texts | limited, "--amazon": events | texts | limited}
+    useless = useless.get(given[0], {})
     for option, value in useless.items():
         if value:
             raise ConfigError(f"{option} has no use beside {given[0]}; drop one of them")
@@ -75,27 +81,26 @@ def prepare(
         cold_items=cold_items,
         new_users=new_users,
     )
+    columns: dict[str, Any] = {
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "time_column": time_column,
+        "id_column": id_column,
+        "title_column": title_column,
+        "text_columns": [c.strip() for c in text_columns.split(",")] if text_columns else (),
+        "category_column": category_column,
+    }
     if amazon is not None:
-        raw, source = read_amazon(*amazon), "amazon"
+        report = run(workspace, read_amazon(*amazon), config=config, source="amazon")
     elif published is not None:
-        raw, source = read_published(published), "published"
+        report = run(workspace, read_published(published), config=config, source="published")
+    elif memory_limit is not None:
+        assert interactions is not None
+        request = TableRequest(interactions, items, **columns)
+        report = prepare_within(workspace, request, limit=memory_limit, config=config)
     else:
-        raw, source = (
-            read_table(
-                interactions,
-                items,
-                user_column=user_column,
-                item_column=item_column,
-                rating_column=rating_column,
-                time_column=time_column,
-                id_column=id_column,
-                title_column=title_column,
-                text_columns=[c.strip() for c in text_columns.split(",")] if text_columns else (),
-                category_column=category_column,
-            ),
-            "table",
-        )
-    report = run(workspace, raw, config=config, source=source)
+        report = run(workspace, read_table(interactions, items, **columns), config=config, source="table")
     if json:
         show.print_json(report.facts())
     else:

@@ -14,6 +14,7 @@ import polars as pl
 from hyperllm.data.catalog import Catalog
 from hyperllm.data.interactions import Interactions
 from hyperllm.errors import MisalignedArrays
+from hyperllm.ids import Rows
 
 TOKENIZER = "words-and-marks"
 """Name of the tokenizer behind ``mean_tokens``: runs of letters, digits and underscores, and each other mark."""
@@ -64,17 +65,24 @@ class Card:
                 f"the catalog has {len(catalog.items):,} items, the interactions {len(interactions.items):,}, and they "
                 "are not the same; use catalog.take(interactions.items)"
             )
+        of_user = np.bincount(interactions.user, minlength=len(interactions.users))
+        return cls.counted(of_user, np.bincount(interactions.item, minlength=len(interactions.items)), catalog)
+
+    @classmethod
+    def counted(cls, of_user: Rows, of_item: Rows, catalog: Catalog) -> Card:
+        """The card of events that were counted: ``of_user`` (u,) and ``of_item`` (i,), rows as in ``catalog``."""
         features, tokens = _text_counts(catalog)
+        users, items, events = len(of_user), len(of_item), int(of_user.sum())
         return cls(
-            users=len(interactions.users),
-            items=len(interactions.items),
-            interactions=len(interactions),
-            density=interactions.density,
+            users=users,
+            items=items,
+            interactions=events,
+            density=events / max(1, users * items),
             features=features,
             mean_tokens=tokens / max(1, len(catalog.items)),
             tokenizer=TOKENIZER,
-            events_per_user=Spread.of(np.bincount(interactions.user, minlength=len(interactions.users))),
-            events_per_item=Spread.of(np.bincount(interactions.item, minlength=len(interactions.items))),
+            events_per_user=Spread.of(of_user),
+            events_per_item=Spread.of(of_item),
             items_without_text=int((~catalog.has_text()).sum()),
         )
 

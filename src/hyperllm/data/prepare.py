@@ -193,10 +193,9 @@ def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = Non
     (`DataError`): then what was there stays.
     """
     config = config or PrepareConfig()
-    recorded = _recorded(raw, config, source)
-    if _is_current(workspace, raw, recorded):
-        facts = artifacts.read(workspace / "dataset", KIND).facts
-        return Prepared.from_facts(facts["report"], skipped=True)
+    settings = recorded(config, source, raw.reading, filtered=not isinstance(raw.interactions, Split))
+    if is_current(workspace, settings, raw.inputs, tags=raw.tags is not None):
+        return current(workspace)
     kept, whole, dropped = _kept(raw) if isinstance(raw.interactions, Split) else _filtered(raw, config)
     catalog = raw.catalog.take(kept.items)
     split, cold = _cooled(whole, config)
@@ -205,12 +204,12 @@ def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = Non
         card=Card.of(kept, catalog),
         parts={name: len(split.part(name)) for name in PARTS},
         dropped=dropped,
-        warnings=(*raw.notes, *_warnings(raw, kept, catalog, whole)),
+        warnings=(*raw.notes, *warnings(raw.catalog, catalog, lost=_lost(kept, whole))),
         tags=_tag_counts(raw.tags),
         cold=cold,
         new=new,
     )
-    _write(workspace, raw, kept, catalog, split, report, recorded)
+    _write(workspace, raw, kept, catalog, split, report, settings)
     return report
 
 
@@ -231,21 +230,28 @@ def load_report(workspace: Path) -> Prepared:
     return Prepared.from_facts(artifacts.read(workspace / "dataset", KIND).facts["report"], skipped=True)
 
 
-def _recorded(raw: RawData, config: PrepareConfig, source: str) -> dict[str, Any]:
-    """The settings that matter to this data, as a JSON object; of `HELD_OUT` only what is above 0."""
-    filters = {} if isinstance(raw.interactions, Split) else asdict(config)
+def recorded(
+    config: PrepareConfig, source: str, reading: Mapping[str, str | None], *, filtered: bool = True
+) -> dict[str, Any]:
+    """The settings that matter, as a JSON object; of `HELD_OUT` only what is above 0, of filters all or none."""
+    filters = asdict(config) if filtered else {}
     held = {name: share for name in HELD_OUT if (share := getattr(config, name))}
     filters = {name: value for name, value in filters.items() if name not in HELD_OUT}
     seed = {"seed": config.seed} if held else {}
-    return {**filters, **held, **seed, "source": source, "reading": dict(raw.reading)}
+    return {**filters, **held, **seed, "source": source, "reading": dict(reading)}
 
 
-def _is_current(workspace: Path, raw: RawData, recorded: dict[str, Any]) -> bool:
-    inputs = dict(raw.inputs)
-    kinds = {"dataset": KIND, "split": splitting.KIND} | ({f"tags/{IMPORTED}": TAGS} if raw.tags else {})
+def is_current(workspace: Path, settings: Mapping[str, Any], inputs: Mapping[str, str], *, tags: bool = False) -> bool:
+    """Whether the workspace holds what would be made of these settings and inputs."""
+    kinds = {"dataset": KIND, "split": splitting.KIND} | ({f"tags/{IMPORTED}": TAGS} if tags else {})
     return bool(inputs) and all(
-        artifacts.is_current(workspace / name, kind, config=recorded, inputs=inputs) for name, kind in kinds.items()
+        artifacts.is_current(workspace / name, kind, config=settings, inputs=inputs) for name, kind in kinds.items()
     )
+
+
+def current(workspace: Path) -> Prepared:
+    """The report of what is there already."""
+    return Prepared.from_facts(artifacts.read(workspace / "dataset", KIND).facts["report"], skipped=True)
 
 
 def _kept(raw: RawData) -> tuple[Interactions, Split, tuple[Dropped, ...]]:
@@ -259,24 +265,33 @@ def _kept(raw: RawData) -> tuple[Interactions, Split, tuple[Dropped, ...]]:
 def _filtered(raw: RawData, config: PrepareConfig) -> tuple[Interactions, Split, tuple[Dropped, ...]]:
     events = raw.interactions
     assert isinstance(events, Interactions)
-    if config.split == "time" and raw.time_is_per_user:
-        raise DataError(
-            f"the column {raw.reading.get('time')!r} only numbers each user's own events, so it cannot order the "
-            "events of different users; the split 'time' needs real times. Name them with --time-column, or use "
-            "leave-one-out."
-        )
+    if config.split == "time":
+        require_times(raw.reading.get("time"), raw.time_is_per_user)
     dropped: list[Dropped] = []
-    threshold = config.min_rating
-    if threshold is None and events.rating is not None:
-        threshold = USUAL_THRESHOLD
-    if threshold is not None:
-        events, lost = minimum_rating(events, threshold)
+    least = threshold(config, events.rating is not None)
+    if least is not None:
+        events, lost = minimum_rating(events, least)
         dropped.append(lost)
     events, lost = core(events, config.core)
     dropped.append(lost)
     events, lost = deduplicate(events, config.duplicates)
     dropped.append(lost)
     return events, splitting.split(events, config.split, seed=config.seed), tuple(dropped)
+
+
+def threshold(config: PrepareConfig, rated: bool) -> float | None:
+    """The least rating that counts: as asked, else the usual one where there are ratings."""
+    return USUAL_THRESHOLD if config.min_rating is None and rated else config.min_rating
+
+
+def require_times(column: str | None, per_user: bool) -> None:
+    """Raise `DataError` where a time column only orders each user's own events."""
+    if per_user:
+        raise DataError(
+            f"the column {column!r} only numbers each user's own events, so it cannot order the "
+            "events of different users; the split 'time' needs real times. Name them with --time-column, or use "
+            "leave-one-out."
+        )
 
 
 def _cooled(whole: Split, config: PrepareConfig) -> tuple[Split, ColdCounts | None]:
@@ -296,16 +311,21 @@ def _renewed(whole: Split, config: PrepareConfig) -> tuple[Split, NewUserCounts 
     return split, NewUserCounts.of(whole, split)
 
 
-def _warnings(raw: RawData, kept: Interactions, catalog: Catalog, split: Split) -> list[str]:
+def _lost(kept: Interactions, split: Split) -> int:
+    """Interactions in no part."""
+    return len(kept) - sum(len(split.part(name)) for name in PARTS)
+
+
+def warnings(described: Catalog, kept: Catalog, *, lost: int) -> list[str]:
+    """What the user should hear of all items ``described``, those ``kept``, and ``lost`` held-out interactions."""
     found: list[str] = []
-    empty = int((~catalog.has_text()).sum())
+    empty = int((~kept.has_text()).sum())
     if empty:
-        found.append(f"{empty:,} of {len(catalog.items):,} items have no text; they are kept")
-    described = raw.catalog.items.take(np.flatnonzero(raw.catalog.has_text()))
-    unclicked = sum(item not in kept.items for item in described)
+        found.append(f"{empty:,} of {len(kept.items):,} items have no text; they are kept")
+    told = described.items.take(np.flatnonzero(described.has_text()))
+    unclicked = sum(item not in kept.items for item in told)
     if unclicked:
         found.append(f"{unclicked:,} described items have no interaction left and are not part of the data set")
-    lost = len(kept) - sum(len(split.part(name)) for name in PARTS)
     if lost:
         found.append(f"{lost:,} held-out interactions of users or items without a training interaction are left out")
     return found
@@ -322,17 +342,22 @@ def _write(
     catalog: Catalog,
     split: Split,
     report: Prepared,
-    recorded: dict[str, Any],
+    settings: dict[str, Any],
 ) -> None:
     inputs = dict(raw.inputs)
     facts = {"report": report.facts()}
-    with artifacts.writing(workspace / "dataset", KIND, config=recorded, inputs=inputs, facts=facts) as work:
+    with artifacts.writing(workspace / "dataset", KIND, config=settings, inputs=inputs, facts=facts) as work:
         _events(kept).write_parquet(work / "interactions.parquet")
-        catalog.frame.write_parquet(work / "items.parquet")
-        (work / "card.md").write_text(report.card.markdown(), encoding="utf-8")
-    split.save(workspace / "split", config=recorded, inputs=inputs)
+        write_texts(work, catalog, report)
+    split.save(workspace / "split", config=settings, inputs=inputs)
     if raw.tags is not None:
-        raw.tags.save(workspace / "tags" / IMPORTED, config=recorded, inputs=inputs)
+        raw.tags.save(workspace / "tags" / IMPORTED, config=settings, inputs=inputs)
+
+
+def write_texts(work: Path, catalog: Catalog, report: Prepared) -> None:
+    """What the artifact ``dataset/`` holds beside the interactions."""
+    catalog.frame.write_parquet(work / "items.parquet")
+    (work / "card.md").write_text(report.card.markdown(), encoding="utf-8")
 
 
 def _events(kept: Interactions) -> pl.DataFrame:

@@ -6,7 +6,8 @@ Does not know any model or metric.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -55,15 +56,32 @@ class Split:
         self, folder: Path, *, config: Mapping[str, Any], inputs: Mapping[str, str], facts: dict[str, Any] | None = None
     ) -> None:
         """Write the artifact ``folder``: ids and one Parquet table a part."""
-        facts = {**(facts or {}), **{name: len(self.part(name)) for name in PARTS}}
-        facts["item_ids"] = self.items.fingerprint
-        with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
-            pl.DataFrame({"user_id": self.users.ids}).write_parquet(work / "users.parquet")
-            pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")
+        counts = {name: len(self.part(name)) for name in PARTS}
+        users = pl.Series(self.users.ids, dtype=pl.String)
+        with self.writing(folder, users, self.items, counts, config=config, inputs=inputs, facts=facts) as work:
             for name, pairs in [*((name, self.part(name)) for name in PARTS), (_GIVEN, self.given)]:
                 if name == _GIVEN and not len(pairs):
                     continue
                 pl.DataFrame({"user": pairs.user, "item": pairs.item}).write_parquet(work / f"{name}.parquet")
+
+    @staticmethod
+    @contextmanager
+    def writing(
+        folder: Path,
+        users: pl.Series,
+        items: Vocabulary,
+        counts: Mapping[str, int],
+        *,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        facts: dict[str, Any] | None = None,
+    ) -> Generator[Path]:
+        """The artifact ``folder`` with its ids; who asked writes a Parquet table a part, ``counts`` are their rows."""
+        facts = {**(facts or {}), **counts, "item_ids": items.fingerprint}
+        with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
+            pl.DataFrame({"user_id": users}).write_parquet(work / "users.parquet")
+            pl.DataFrame({"item_id": items.ids}).write_parquet(work / "items.parquet")
+            yield work
 
     @classmethod
     def load(cls, folder: Path) -> Split:

@@ -49,6 +49,21 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+class Refused(DataError):
+    """``count`` values of a column that cannot be used; ``value`` in data row ``row`` (from 0) is the first."""
+
+    def __init__(self, count: int, sentence: str, value: object, row: int, fix: str) -> None:
+        super().__init__(f"{count:,} {sentence}; the first is {value!r} in data row {row + 1:,}. {fix}")
+        self.count, self.sentence, self.value, self.row, self.fix = count, sentence, value, row, fix
+
+    def behind(self, rows: int, earlier: Refused | None) -> Refused:
+        """The same of a column that has ``rows`` rows before this part of it, and ``earlier`` was found in them."""
+        if earlier is not None:
+            count = earlier.count + (self.count if self.sentence == earlier.sentence else 0)
+            return Refused(count, earlier.sentence, earlier.value, earlier.row, earlier.fix)
+        return Refused(self.count, self.sentence, self.value, self.row + rows, self.fix)
+
+
 def find(frame: pl.DataFrame, role: str, *, named: str | None, option: str, where: str) -> str | None:
     """The column of ``frame`` that plays ``role``: the one ``named``, else the first usual name present, else None.
 
@@ -111,11 +126,26 @@ def numbers(column: pl.Series, *, what: str, where: str) -> npt.NDArray[np.float
 def times(column: pl.Series, *, where: str) -> npt.NDArray[np.float64]:
     """A column of times as float64 (n,): numbers as they are, dates and ISO text as seconds since 1970."""
     moments = column
-    if column.dtype == pl.String and column.str.strip_chars().cast(pl.Float64, strict=False).null_count():
-        parsed = column.str.strip_chars().str.to_datetime(strict=False, time_zone="UTC")
+    if column.dtype == pl.String and not_numbers(column):
+        parsed = moments_of(column)
         moments = parsed if parsed.null_count() < len(parsed) else column
     if not moments.dtype.is_temporal():
         return numbers(moments, what="time", where=where)
+    return seconds(moments, column, where=where)
+
+
+def not_numbers(column: pl.Series) -> int:
+    """How many of a column of texts are no numbers."""
+    return column.str.strip_chars().cast(pl.Float64, strict=False).null_count()
+
+
+def moments_of(column: pl.Series) -> pl.Series:
+    """A column of texts read as dates and times, null where one is none; its first date says which layout all have."""
+    return column.str.strip_chars().str.to_datetime(strict=False, time_zone="UTC")
+
+
+def seconds(moments: pl.Series, column: pl.Series, *, where: str) -> npt.NDArray[np.float64]:
+    """Moments (n,) that were read from ``column`` as seconds since 1970; a missing one is refused with its row."""
     _refuse_numbers(moments.is_null(), column, "time", where)
     return (moments.cast(pl.Datetime("us")).dt.epoch("us") / 1e6).to_numpy()
 
@@ -129,7 +159,7 @@ def _refuse(wrong: pl.Series, column: pl.Series, sentence: str, fix: str) -> Non
     count = int(wrong.sum())
     if count:
         row = int(wrong.arg_max() or 0)
-        raise DataError(f"{count:,} {sentence}; the first is {column[row]!r} in data row {row + 1:,}. {fix}")
+        raise Refused(count, sentence, column[row], row, fix)
 
 
 def encode(values: pl.Series) -> tuple[Vocabulary, Rows]:

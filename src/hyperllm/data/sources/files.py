@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
+import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +20,8 @@ from hyperllm.errors import DataError
 
 GZIP = b"\x1f\x8b"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CSV = "CSV with a header, standard quoting"
+_JSON = "one JSON object a line"
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -26,16 +31,81 @@ def read_frame(path: Path) -> pl.DataFrame:
     such file, or it is empty, cut short, badly encoded or of another format.
     """
     require_file(path)
-    name = path.name.lower().removesuffix(".gz")
-    for ending, reader in READERS.items():
-        if name.endswith(ending):
-            frame = reader(path)
-            break
-    else:
-        raise DataError(f"{str(path)!r} has no known ending; expected {', '.join(READERS)} (text also with .gz).")
+    frame = READERS[_ending(path)](path)
     if not frame.height or not frame.width:
-        raise DataError(f"{str(path)!r} has a header but no row; expected at least one.")
+        raise _no_row(path)
     return frame
+
+
+def _ending(path: Path) -> str:
+    """The key of `READERS` that a file's name asks for."""
+    name = path.name.lower().removesuffix(".gz")
+    for ending in READERS:
+        if name.endswith(ending):
+            return ending
+    raise DataError(f"{str(path)!r} has no known ending; expected {', '.join(READERS)} (text also with .gz).")
+
+
+def read_blocks(path: Path, names: Sequence[str], *, rows: int, folder: Path) -> Iterator[pl.DataFrame]:
+    """The columns ``names`` of what `read_frame` reads, about ``rows`` rows at a time and without the rest in memory.
+
+    A packed file is unpacked into ``folder``. Raises as `read_frame`, and for a file that is one JSON list.
+    """
+    with _lazily(path, folder) as frame:
+        chosen = frame.select(names)
+        if _ending(path) in (".parquet", ".pq"):  # groups of rows can be left out, and reading ahead costs memory
+            count = int(frame.select(pl.len()).collect().item())
+            yield from (chosen.slice(start, rows).collect() for start in range(0, count, rows))
+        else:
+            yield from chosen.collect_batches(chunk_size=rows)
+
+
+def read_header(path: Path, *, folder: Path) -> pl.DataFrame:
+    """The columns of ``path`` with their types and no row; raises as `read_blocks`."""
+    with _lazily(path, folder) as frame:
+        header = pl.DataFrame(schema=frame.collect_schema())
+        if not header.width or frame.head(1).collect().is_empty():
+            raise _no_row(path)
+        return header
+
+
+@contextmanager
+def _lazily(path: Path, folder: Path) -> Generator[pl.LazyFrame]:
+    """The table in ``path``, not read yet; what goes wrong while it is read becomes a `DataError`."""
+    require_file(path)
+    ending = _ending(path)
+    if ending in (".parquet", ".pq"):
+        try:
+            yield pl.scan_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _no_parquet(path, error) from None
+        return
+    source = _bytes(path) if not zipped(path) else _unpacked_into(folder, path)
+    assert isinstance(source, Path)
+    _check_head(path, source)
+    json = ending in (".jsonl", ".ndjson", ".json")
+    if json and _head(source).lstrip().startswith(b"["):
+        raise DataError(f"{str(path)!r} is one JSON list, which has to be read whole. Write one JSON object a line.")
+    try:
+        if json:
+            yield pl.scan_ndjson(source, infer_schema_length=None)
+        else:
+            yield pl.scan_csv(source, separator="\t" if ending == ".tsv" else _separator(source), infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, source, error, _JSON if json else _CSV) from None
+
+
+def _unpacked_into(folder: Path, path: Path) -> Path:
+    target = folder / path.name.removesuffix(".gz")
+    if not target.exists():
+        try:
+            with gzip.open(path) as packed, target.open("wb") as stream:
+                shutil.copyfileobj(packed, stream, 2**20)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _bad_gzip(path, error) from None
+    if not target.stat().st_size:
+        raise _nothing_packed(path)
+    return target
 
 
 def require_file(path: Path) -> None:
@@ -74,11 +144,15 @@ def zipped(path: Path) -> bool:
 def _bytes(path: Path) -> bytes | Path:
     """What a reader of text formats should read: the file itself, or its unpacked bytes; begins with UTF-8."""
     source = _unpacked(path) if zipped(path) else path
+    _check_head(path, source)
+    return source
+
+
+def _check_head(path: Path, source: bytes | Path) -> None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(_head(source))
     except UnicodeDecodeError as error:
         raise _encoding(path, _head(source).count(b"\n", 0, error.start) + 1) from None
-    return source
 
 
 def _unpacked(path: Path) -> bytes:
@@ -87,7 +161,7 @@ def _unpacked(path: Path) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _bad_gzip(path, error) from None
     if not raw:
-        raise DataError(f"{str(path)!r} is empty once unpacked; expected a table with a header and at least one row.")
+        raise _nothing_packed(path)
     return raw
 
 
@@ -97,7 +171,7 @@ def _csv(path: Path, separator: str | None = None) -> pl.DataFrame:
     try:
         return pl.read_csv(source, separator=separator, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise _unreadable(path, source, error, "CSV with a header, standard quoting") from None
+        raise _unreadable(path, source, error, _CSV) from None
 
 
 def _tsv(path: Path) -> pl.DataFrame:
@@ -111,14 +185,14 @@ def _json_lines(path: Path) -> pl.DataFrame:
             return pl.read_json(source, infer_schema_length=None)
         return pl.read_ndjson(source, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
-        raise _unreadable(path, source, error, "one JSON object a line") from None
+        raise _unreadable(path, source, error, _JSON) from None
 
 
 def _parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as Parquet ({_first_line(error)}). Write it again.") from None
+        raise _no_parquet(path, error) from None
 
 
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
@@ -151,12 +225,25 @@ def _first_line(error: Exception) -> str:
 
 
 def _unreadable(path: Path, source: bytes | Path, error: Exception, expected: str) -> DataError:
-    raw = source if isinstance(source, bytes) else source.read_bytes()
-    try:
-        raw.decode()
-    except UnicodeDecodeError as wrong:
-        return _encoding(path, raw.count(b"\n", 0, wrong.start) + 1)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return _encoding(path, number)
     return DataError(f"{str(path)!r} cannot be read ({_first_line(error)}); expected {expected}.")
+
+
+def _no_parquet(path: Path, error: Exception) -> DataError:
+    return DataError(f"{str(path)!r} cannot be read as Parquet ({_first_line(error)}). Write it again.")
+
+
+def _no_row(path: Path) -> DataError:
+    return DataError(f"{str(path)!r} has a header but no row; expected at least one.")
+
+
+def _nothing_packed(path: Path) -> DataError:
+    return DataError(f"{str(path)!r} is empty once unpacked; expected a table with a header and at least one row.")
 
 
 def _encoding(path: Path, line: int) -> DataError:

@@ -49,16 +49,14 @@ def read_table(
     found, reading, notes = _events(
         load(interactions, "interactions"), describe(interactions, "the interactions"), chosen
     )
-    order = found.time is not None and (
-        columns.plain(reading["time"] or "") in columns.USUAL["order"] or columns.per_user_order(found)
-    )
+    order = found.time is not None and (is_order(reading["time"]) or columns.per_user_order(found))
     inputs = {"interactions": fingerprint(interactions)}
     catalog = Catalog.empty(found.items)
     if items is not None:
         inputs["items"] = fingerprint(items)
         wanted = ItemNames(id_column, title_column, tuple(text_columns), category_column, like=str(reading["item"]))
+        catalog, told = described(items, wanted, notes)
         where = describe(items, "the item table")
-        catalog, told = _catalog(load(items, "items"), where, wanted, notes)
         check_overlap(found.items.ids, catalog, where, str(reading["item"]), told["id"])
         reading |= told
     return RawData(found, catalog, inputs=inputs, reading=reading, time_is_per_user=order, notes=tuple(notes))
@@ -78,7 +76,7 @@ def read_items(
     """
     notes: list[str] = []
     wanted = ItemNames(id_column, title_column, tuple(text_columns), category_column, like="item_id")
-    catalog, _ = _catalog(load(items, "items"), describe(items, "the item table"), wanted, notes)
+    catalog, _ = described(items, wanted, notes)
     return catalog, tuple(notes)
 
 
@@ -105,11 +103,8 @@ class ItemNames:
 
 def _events(frame: pl.DataFrame, where: str, chosen: Names) -> tuple[Interactions, dict[str, str | None], list[str]]:
     """Events, the column each part came from, and notes for the user."""
-    user = columns.require(frame, "user", named=chosen.user, option="--user-column", where=where)
-    item = columns.require(frame, "item", named=chosen.item, option="--item-column", where=where)
-    rating = columns.find(frame, "rating", named=chosen.rating, option="--rating-column", where=where)
-    time = columns.find(frame, "time", named=chosen.time, option="--time-column", where=where)
-    time = time or columns.find(frame, "order", named=None, option="--time-column", where=where)
+    reading = event_columns(frame, where, chosen)
+    user, item, rating, time = str(reading["user"]), str(reading["item"]), reading["rating"], reading["time"]
     notes: list[str] = []
     found = columns.interactions_of(
         columns.ids(frame[user], what="user", where=where),
@@ -117,7 +112,22 @@ def _events(frame: pl.DataFrame, where: str, chosen: Names) -> tuple[Interaction
         rating=None if rating is None else columns.numbers(frame[rating], what="rating", where=where),
         time=None if time is None else _times(frame[time], where, asked=chosen.time is not None, notes=notes),
     )
-    return found, {"user": user, "item": item, "rating": rating, "time": time}, notes
+    return found, reading, notes
+
+
+def event_columns(frame: pl.DataFrame, where: str, chosen: Names) -> dict[str, str | None]:
+    """The columns that are user, item, rating and time, None where there is none; raises `DataError`."""
+    user = columns.require(frame, "user", named=chosen.user, option="--user-column", where=where)
+    item = columns.require(frame, "item", named=chosen.item, option="--item-column", where=where)
+    rating = columns.find(frame, "rating", named=chosen.rating, option="--rating-column", where=where)
+    time = columns.find(frame, "time", named=chosen.time, option="--time-column", where=where)
+    time = time or columns.find(frame, "order", named=None, option="--time-column", where=where)
+    return {"user": user, "item": item, "rating": rating, "time": time}
+
+
+def is_order(column: str | None) -> bool:
+    """Whether a time column's name says that it only numbers a user's events."""
+    return columns.plain(column or "") in columns.USUAL["order"]
 
 
 def _times(column: pl.Series, where: str, *, asked: bool, notes: list[str]) -> Any:
@@ -127,8 +137,18 @@ def _times(column: pl.Series, where: str, *, asked: bool, notes: list[str]) -> A
     except DataError as error:
         if asked:
             raise
-        notes.append(f"the time column {column.name!r} is left out: {error}")
+        notes.append(left_out(column.name, error))
         return None
+
+
+def left_out(column: str, error: DataError) -> str:
+    """The note on a time column that is not used."""
+    return f"the time column {column!r} is left out: {error}"
+
+
+def described(items: Table, chosen: ItemNames, notes: list[str]) -> tuple[Catalog, dict[str, str | None]]:
+    """Item texts of a table, and the column each part came from; ``notes`` get what the user should hear."""
+    return _catalog(load(items, "items"), describe(items, "the item table"), chosen, notes)
 
 
 def _catalog(
