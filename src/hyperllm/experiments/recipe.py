@@ -22,7 +22,6 @@ from hyperllm.data.sources.amazon import read_amazon
 from hyperllm.data.sources.published import read_published
 from hyperllm.data.sources.table import read_table
 from hyperllm.data.streaming.prepare import TableRequest, prepare_within
-from hyperllm.data.streaming.prepare import TableRequest, prepare_within
 from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments import record
