@@ -21,7 +21,7 @@ from hyperllm.errors import ConfigError, choose
 from hyperllm.extraction import keywords
 from hyperllm.extraction.prompts import DEFAULT, VERSIONS
 from hyperllm.extraction.taxonomy import TaxonomyConfig
-from hyperllm.llm.chats import GGUF, OPENAI, ChatOptions, folder_name
+from hyperllm.llm.chats import GGUF, OPENAI, VLLM, ChatOptions, folder_name
 from hyperllm.llm.encoders import ENCODERS, SENTENCE_TRANSFORMERS
 
 SCRIPTED = "scripted"
@@ -34,8 +34,8 @@ class ExtractConfig:
     """What `hyperllm extract` is asked for."""
 
     llm: str = keywords.NAME
-    """``keywords`` (no language model), ``openai:MODEL`` (any OpenAI-compatible server), ``gguf:FILE``, ``scripted`` or
-    ``scripted:FILE``."""
+    """``keywords`` (no language model), ``openai:MODEL`` (any OpenAI-compatible server), ``gguf:FILE``, ``scripted``,
+    ``scripted:FILE``, or on a cluster ``vllm:MODEL``."""
     name: str | None = None
     """Name of the profile and tag sets; none: after the model, and the prompt version where it is not the default."""
     prompt: str = DEFAULT
@@ -86,8 +86,12 @@ class ExtractConfig:
     """Share of the items above which a tag loses its items, since it tells nothing; none: never."""
 
     def __post_init__(self) -> None:
-        if not (self.llm in (keywords.NAME, SCRIPTED) or self.llm.startswith((OPENAI, GGUF, f"{SCRIPTED}:"))):
-            choose(self.llm, dict.fromkeys((keywords.NAME, SCRIPTED, "openai:MODEL", "gguf:FILE")), what="extractor")
+        if not (self.llm in (keywords.NAME, SCRIPTED) or self.llm.startswith((OPENAI, GGUF, VLLM, f"{SCRIPTED}:"))):
+            choose(
+                self.llm,
+                dict.fromkeys((keywords.NAME, SCRIPTED, "openai:MODEL", "gguf:FILE", "vllm:MODEL")),
+                what="extractor",
+            )
         choose(self.prompt, dict.fromkeys(VERSIONS), what="prompt version")
         if self.set_name in (IMPORTED, NONE) or not re.fullmatch(r"[^./\\:][^/\\:]*", self.set_name):
             raise ConfigError(f"a set needs a plain name other than {IMPORTED!r} and {NONE!r}; found {self.set_name!r}")

@@ -1,6 +1,6 @@
 """Chat models by the name that a person types.
 
-Knows ``openai:MODEL`` and ``gguf:FILE``, and what each needs. Does not know prompts.
+Knows ``openai:MODEL``, ``gguf:FILE`` and ``vllm:MODEL``, and what each needs. Does not know prompts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hyperllm.llm.prices import Price, find_price
 
 OPENAI = "openai:"
 GGUF = "gguf:"
+VLLM = "vllm:"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def model_name(llm: str) -> str:
     """What answers are recorded under, found out without reaching for the model."""
     if llm.startswith(OPENAI):
         return _named(llm, OPENAI, "gpt-4o-mini")
+    if llm.startswith(VLLM):
+        return _named(llm, VLLM, "Qwen/Qwen3-8B")
     from hyperllm.llm.gguf import gguf_name
 
     return gguf_name(Path(_named(llm, GGUF, "model.gguf")).expanduser())
@@ -47,6 +50,11 @@ def make_chat(llm: str, options: ChatOptions) -> ChatProvider:
         model = _named(llm, OPENAI, "gpt-4o-mini")
         at = endpoint(options.base_url, timeout_s=options.timeout_s)
         return OpenAIChat(model, at, options.max_tokens, options.temperature)
+    if llm.startswith(VLLM):
+        raise ConfigError(
+            f"{llm!r} runs inside the workers of a Ray cluster: add --ray. Here, start `vllm serve` and say "
+            "openai:MODEL with its --base-url"
+        )
     from hyperllm.llm.gguf import GGUFChat
 
     return GGUFChat(

@@ -26,7 +26,7 @@ from hyperllm.extraction.interview import chat_of, identity
 from hyperllm.extraction.prompts import Prompts
 from hyperllm.llm.caller import ASSUMED_OUTPUT, BudgetReached, Caller, told
 from hyperllm.llm.chat import Reply
-from hyperllm.llm.chats import GGUF
+from hyperllm.llm.chats import GGUF, VLLM
 from hyperllm.llm.gate import Gate
 from hyperllm.llm.ledger import NAME as LEDGER
 from hyperllm.llm.ledger import Call, Ledger, Verdict
@@ -40,6 +40,8 @@ FOLDER = ".asking"
 ROUNDS = 16
 """Calls that each of a worker's places makes in a block: few enough that all workers end together."""
 LEAST = 64
+ENGINE_BLOCK = 2048
+"""Questions of a block for a model in the workers, which works on hundreds at once."""
 LATER_S = 0.05
 """How long news waits for the next call to travel with."""
 WAITS = 0.5
@@ -77,10 +79,11 @@ class Desk:
     def ask(self, method: str, *values: Any) -> Any:
         """What a method of `Book` returns; raises `ProviderUnavailable` where its process is dead."""
         import ray
+        from ray.exceptions import RayActorError
 
         try:
             return ray.get(getattr(self.actor, method).remote(*values))
-        except ray.exceptions.RayActorError:
+        except RayActorError:
             raise ProviderUnavailable(
                 "the process that keeps the ledger is dead; what was answered is kept, repeat the command to go on"
             ) from None
@@ -130,7 +133,8 @@ class RayAsking:
         outcome = Outcome()
         crew = Crew.of(self.cluster, self.config.workers)
         rows = map(_row, ask.still_open(caller.ledger, questions, outcome))
-        with written(self.workspace / FOLDER, rows, QUESTION, max(LEAST, ROUNDS * crew.places)) as paths:
+        size = ENGINE_BLOCK if self.config.llm.startswith(VLLM) else max(LEAST, ROUNDS * crew.places)
+        with written(self.workspace / FOLDER, rows, QUESTION, size) as paths:
             if paths:
                 self._ask(
                     paths, crew, caller, outcome, lambda standing: _show(progress, caller, outcome, standing, total)
@@ -160,6 +164,15 @@ class RayAsking:
         if standing.out_of_budget:
             outcome.stopped = ask.over_budget(caller.budget)
 
+    def _ends(self, paths: Sequence[Path], crew: Crew, caller: Caller, book: Desk) -> list[pa.Table]:
+        if self.config.llm.startswith(VLLM):
+            from hyperllm.scale.engine import ask_engine
+
+            return ask_engine(paths, self.config, self.cluster, book)
+        told_to_each = self.config, caller.price, crew, book
+        needs = _processors(self.config)
+        return list(through(paths, AskingWorker, told_to_each, processes=crew.processes, num_cpus=needs))
+
 
 def _row(question: Question[Any]) -> dict[str, Any]:
     return {"kind": question.kind, "about": question.about, "key": question.key, "text": question.text}
@@ -180,7 +193,7 @@ def _count(tables: Sequence[pa.Table], ledger: Ledger, outcome: Outcome) -> None
     """Add the ends that workers handed back; equal questions that another one had end as that one's."""
     for table in tables:
         for row in table.to_pylist():
-            found = (row["verdict"], row["reason"]) if row["verdict"] else ledger.verdict(row["key"])
+            found = (row["verdict"], row["reason"]) if row.get("verdict") else ledger.verdict(row["key"])
             if found is not None:
                 outcome.count(row["kind"], row["about"], *found)
 

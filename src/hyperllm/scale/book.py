@@ -124,7 +124,8 @@ class Book:
         self._sent = _Sent()
         self._asking: dict[bytes, str] = {}
         """Questions that a worker has, and whom each is about."""
-        self._tokens = [0, 0]
+        self._read = self._wrote = 0
+        """Tokens."""
         self._ended = 0
         self._broke = False
         self._failure: HyperLLMError | None = None
@@ -178,7 +179,7 @@ class Book:
 
     async def standing(self) -> Standing:
         """How far all are."""
-        return Standing(self._ended, *self._tokens, self._budget.spent, self._broke, self._failure)
+        return Standing(self._ended, self._read, self._wrote, self._budget.spent, self._broke, self._failure)
 
     async def close(self) -> Standing:
         """Settle and let go of the file."""
@@ -207,8 +208,8 @@ class Book:
         self._ended_call(one.row)
 
     def _spend(self, sent: int, written: int, price_usd: float | None) -> None:
-        self._tokens[0] += sent
-        self._tokens[1] += written
+        self._read += sent
+        self._wrote += written
         self._budget.spent += price_usd or 0.0
 
     def _ended_call(self, row: int) -> None:

@@ -46,11 +46,12 @@ class RayPool:
     def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Any]:
         """Wait for one of those, and what it returned."""
         import ray
+        from ray.exceptions import RayTaskError
 
         (done,), _ = ray.wait(list(started), num_returns=1)
         try:
             return done, ray.get(done)
-        except ray.exceptions.RayTaskError as error:
+        except RayTaskError as error:
             if isinstance(error.cause, HyperLLMError):
                 raise error.cause from None
             raise

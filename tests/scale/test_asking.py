@@ -1,0 +1,240 @@
+"""A worker's part of asking, without a cluster: a real book, reached as an actor is, and blocks on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from hyperllm.data.prepare import prepare
+from hyperllm.data.sources.table import read_table
+from hyperllm.errors import ConfigError, ProviderUnavailable
+from hyperllm.extraction.ask import Asker
+from hyperllm.extraction.config import ExtractConfig
+from hyperllm.extraction.extract import extract
+from hyperllm.extraction.interview import identity
+from hyperllm.extraction.parse import ITEM_SCHEMAS
+from hyperllm.extraction.prompts import Prompts
+from hyperllm.extraction.scripted import answer, scripted
+from hyperllm.llm.chat import Message, ScriptedChat
+from hyperllm.llm.chats import make_chat
+from hyperllm.llm.ledger import Ledger
+from hyperllm.scale import asking as room
+from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
+from hyperllm.scale.blocks import written
+from hyperllm.scale.book import Book
+from hyperllm.scale.cluster import Cluster
+from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written
+
+CONFIG = ExtractConfig(llm="scripted", workers=4)
+HERE = Cluster(cpus=2, gpus=0, node="here")
+
+
+@dataclass
+class Method:
+    """As an actor's method is called."""
+
+    book: Book
+    loop: asyncio.AbstractEventLoop
+    name: str
+
+    def remote(self, *values: Any) -> asyncio.Future[Any]:
+        return asyncio.wrap_future(self.submit(*values))
+
+    def submit(self, *values: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(getattr(self.book, self.name)(*values), self.loop)
+
+
+@dataclass
+class Actor:
+    """A book in a thread of its own."""
+
+    book: Book
+    loop: asyncio.AbstractEventLoop
+
+    def __getattr__(self, name: str) -> Method:
+        return Method(self.book, self.loop, name)
+
+
+@dataclass
+class Desk:
+    """As `hyperllm.scale.asking.Desk`."""
+
+    actor: Actor
+
+    def ask(self, method: str, *values: Any) -> Any:
+        return getattr(self.actor, method).submit(*values).result()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Generator[Ledger]:
+    with Ledger.opened(tmp_path / "calls.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(ledger: Ledger, tmp_path: Path) -> Generator[Any]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    desk = Desk(Actor(Book(tmp_path / "calls.sqlite"), loop))
+    yield desk
+    desk.ask("close")
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def asker(config: ExtractConfig = CONFIG) -> Asker:
+    return Asker(*identity(config), Prompts.load(config.prompt), config.set_name, scripted)
+
+
+def block(folder: Path, texts: dict[str, str], config: ExtractConfig = CONFIG) -> Any:
+    questions = [asker(config).item(about, text) for about, text in texts.items()]
+    return written(folder / "blocks", iter([room._row(q) for q in questions]), room.QUESTION, 100)
+
+
+def handed(paths: list[Path]) -> pa.Table:
+    return pa.table({"path": [str(path) for path in paths]})
+
+
+def worker(desk: Any, config: ExtractConfig = CONFIG) -> AskingWorker:
+    return AskingWorker(config, None, Crew(2, 2), desk)
+
+
+TEXTS = {"i0": "a wooden puzzle", "i1": "a plush bear", "i2": "a wooden train", "i3": "a wooden puzzle"}
+
+
+def test_a_block_is_asked_and_recorded_once(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+    with block(tmp_path, TEXTS) as paths:
+        ends = worker(desk)(handed(paths)).to_pylist()
+        again = worker(desk)(handed(paths)).to_pylist()
+    assert [(end["about"], end["verdict"]) for end in ends] == [(about, "done") for about in TEXTS]
+    assert [end["verdict"] for end in again] == ["done"] * 4, "its worker died after all was asked"
+    (tally,) = ledger.tallies()
+    assert (tally.calls, tally.answered, tally.lost) == (3, 3, 0)
+
+
+def test_a_worker_that_dies_costs_its_calls_on_their_way(
+    tmp_path: Path, ledger: Ledger, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(BaseException):
+        """As a kill: nothing after it runs."""
+
+    asked: list[str] = []
+
+    class Dying(ScriptedChat):
+        async def complete(self, messages: Any, *, schema: Any = None) -> Any:
+            asked.append(messages[-1].content)
+            if len(asked) == 2:
+                raise Dead
+            return await super().complete(messages, schema=schema)
+
+    monkeypatch.setattr(room, "chat_of", lambda config: Dying(answer))
+    one = AskingWorker(CONFIG, None, Crew(1, 1), desk)
+    with block(tmp_path, TEXTS) as paths:
+        with pytest.raises(Dead):
+            one(handed(paths))
+        assert [end["verdict"] for end in worker(desk)(handed(paths)).to_pylist()][:3] == ["done"] * 3
+    (tally,) = ledger.tallies()
+    assert (tally.calls, tally.answered, tally.lost) == (4, 3, 1)
+    assert len(asked) == 4
+    assert len(set(asked)) == 3
+
+
+def test_a_server_that_is_gone_stops_all_workers(tmp_path: Path, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(messages: Any) -> str:
+        raise ProviderUnavailable("the server is gone")
+
+    monkeypatch.setattr(room, "chat_of", lambda config: ScriptedChat(gone))
+    with block(tmp_path, {"i0": TEXTS["i0"], "i1": TEXTS["i1"]}) as paths:
+        assert worker(desk)(handed(paths)).num_rows == 0
+        monkeypatch.undo()
+        assert worker(desk)(handed(paths)).num_rows == 0
+    assert str(desk.ask("standing").failure) == "the server is gone"
+
+
+def test_workers_share_the_rates_and_the_places() -> None:
+    assert Crew.of(HERE, 9) == Crew(2, 4)
+    assert Crew.of(HERE, 1) == Crew(1, 1)
+    gate = Crew(2, 4).gate(calls_per_minute=60.0)
+    assert gate.most == 4
+    assert gate._calls is not None
+    assert gate._calls._each_s == 2.0
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [(ExtractConfig(), "asks no model"), (ExtractConfig(llm="openai:x", batch=True), "Batch API")],
+)
+def test_what_needs_no_cluster_says_so(tmp_path: Path, config: ExtractConfig, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        RayAsking(tmp_path, config, HERE)
+
+
+VLLM = ExtractConfig(llm="vllm:some/model", max_tokens=50)
+
+
+def generated(engine: Engine, row: dict[str, Any], spoilt: dict[str, str]) -> dict[str, Any]:
+    """As vLLM answers a request."""
+    asked = engine.request(row)
+    assert (
+        json.loads(asked["sampling_params"]["structured_outputs"]["json"]) == ITEM_SCHEMAS[engine.asker.prompts.answer]
+    )
+    assert asked["sampling_params"]["max_tokens"] == 50
+    messages = [Message(m["role"], m["content"]) for m in asked["messages"]]
+    text = spoilt.get(row["about"], answer(messages)) if len(messages) == 2 else answer(messages)
+    extra = {FAULT: "out of memory"} if text == FAULT else {}
+    return {**row, "generated_text": text, "num_input_tokens": 9, "num_generated_tokens": len(text.split()), **extra}
+
+
+def through_engine(engine: Engine, desk: Any, paths: list[Path], turn: int, spoilt: dict[str, str]) -> int:
+    asked = OnRecord(engine, desk, turn)(handed(paths)).to_pylist()
+    answers = [engine.answer(generated(engine, row, spoilt)) for row in asked]
+    if answers:
+        Written(engine, desk, turn)(pa.Table.from_pylist(answers))
+    return len(answers)
+
+
+def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+    engine = Engine(VLLM)
+    spoilt = {"i1": "I would rather not", "i2": FAULT}
+    texts = {name: TEXTS[name] for name in ("i0", "i1", "i2")}
+    with block(tmp_path, texts, VLLM) as paths:
+        counts = [through_engine(engine, desk, paths, turn, spoilt) for turn in (1, 2)]
+        again = [through_engine(engine, desk, paths, turn, {}) for turn in (1, 2)]
+    assert (counts, again) == ([3, 1], [1, 0])
+    (tally,) = ledger.tallies()
+    assert (tally.calls, tally.answered, tally.repairs, tally.failed, tally.done) == (5, 4, 1, 1, 3)
+
+
+def test_a_reply_whose_judge_died_is_judged_without_asking(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+    engine = Engine(VLLM)
+    with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
+        (row,) = OnRecord(engine, desk, 1)(handed(paths)).to_pylist()
+        reply = engine.reply(engine.answer(generated(engine, row, {})))
+        ledger.answered(row["row"], reply, price_usd=0.0, latency_s=None)
+        ledger.settle()
+        assert OnRecord(engine, desk, 1)(handed(paths)).num_rows == 0
+    assert ledger.verdict(row["key"]) == ("done", None)
+
+
+def test_without_a_cluster_an_engine_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"add --ray.*vllm serve"):
+        make_chat("vllm:some/model", VLLM.chat())
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(
+        "user_id,item_id\n" + "".join(f"u{u},i{i}\n" for u in range(5) for i in range(5)), encoding="utf-8"
+    )
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,title\n" + "".join(f"i{i},vase {i}\n" for i in range(5)), encoding="utf-8")
+    prepare(tmp_path / "shop", read_table(clicks, items))
+    with pytest.raises(ConfigError, match="add --ray"):
+        extract(tmp_path / "shop", VLLM)

@@ -1,0 +1,44 @@
+"""Ray is an extra, and ``--ray`` an option whose value may be left out."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from hyperllm.cli.app import main
+from hyperllm.cli.cluster import spelled_out
+from hyperllm.errors import ConfigError
+from hyperllm.scale.cluster import Cluster, joined
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["extract", "shop", "--ray"], ["extract", "shop", "--ray", "here"]),
+        (["extract", "--ray", "shop"], ["extract", "--ray", "here", "shop"]),
+        (["extract", "shop", "--ray", "--llm", "x"], ["extract", "shop", "--ray", "here", "--llm", "x"]),
+        (["extract", "shop", "--ray", "auto"], ["extract", "shop", "--ray", "auto"]),
+        (["tune", "shop", "--ray", "10.0.0.1:6379"], ["tune", "shop", "--ray", "10.0.0.1:6379"]),
+        (["tune", "shop", "--ray", "ray://head:10001"], ["tune", "shop", "--ray", "ray://head:10001"]),
+        (["tune", "shop", "--ray=auto"], ["tune", "shop", "--ray=auto"]),
+    ],
+)
+def test_an_address_may_be_left_out(words: list[str], said: list[str]) -> None:
+    assert spelled_out(words) == said
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'hyperllm\[ray\]'"), joined():
+        pass
+
+
+def test_a_few_users_need_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "shop", "run", "--users", "u1", "--ray"]) == 2
+    assert "--ray is for --all" in capsys.readouterr().err
+
+
+def test_a_process_a_processor_and_no_more_than_are_wanted() -> None:
+    cluster = Cluster(cpus=4, gpus=0, node="here")
+    assert [cluster.workers(most) for most in (1, 3, 100)] == [1, 3, 4]

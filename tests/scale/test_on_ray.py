@@ -1,0 +1,151 @@
+"""The stages on a real Ray of this machine: results equal those of the plain path, also where workers are killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hyperllm.data.prepare import load_split, prepare
+from hyperllm.data.semantics import Semantics
+from hyperllm.data.sources.planted import ShopConfig, invent_shop
+from hyperllm.data.sources.table import read_table
+from hyperllm.experiments.search import Found, search
+from hyperllm.experiments.train import TrainRequest
+from hyperllm.extraction.config import ExtractConfig
+from hyperllm.extraction.encode import embed
+from hyperllm.extraction.extract import extract
+from hyperllm.llm.ledger import Ledger
+from hyperllm.scale.asking import RayAsking
+from hyperllm.scale.cluster import Cluster, joined
+from hyperllm.scale.encoding import RayEncoding
+from hyperllm.scale.pool import RayPool
+from hyperllm.scale.recommending import Wanted, recommend_all
+from hyperllm.serving.recommender import Recommender
+from hyperllm.serving.selection import Filter
+from hyperllm.testing.chat_server import ChatServer, FaultPlan, ServerConfig
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'hyperllm[ray]'"),
+]
+SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
+SPACE = {"learning_rate": {"low": 1e-4, "high": 0.1, "log": True}, "margin": {"low": 0.1, "high": 2.0, "step": 0.1}}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Generator[Cluster]:
+    with joined(cpus=2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared workspace; do not change it."""
+    place = tmp_path_factory.mktemp("ray")
+    invent_shop(ShopConfig(users=250, items=150, clicks=12)).write(place / "raw")
+    prepare(place / "shop", read_table(place / "raw" / "clicks.csv", place / "raw" / "items.csv"), source="table")
+    return place / "shop"
+
+
+@pytest.fixture
+def shops(prepared: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Two equal workspaces."""
+    return tuple(Path(shutil.copytree(prepared, tmp_path / name)) for name in ("plain", "spread"))  # type: ignore[return-value]
+
+
+def files(shop: Path, *names: str) -> list[pl.DataFrame]:
+    return [pl.read_parquet(shop / name) for name in names]
+
+
+def test_extraction_with_faults_and_killed_workers_equals_the_plain_one(
+    shops: tuple[Path, Path], cluster: Cluster
+) -> None:
+    plain, spread = shops
+    faults = FaultPlan(1, {"server_error": 0.02, "malformed_answer": 0.05, "refusal": 0.02}, retry_after_s=0.01)
+    settings: dict[str, Any] = {"llm": "openai:fake", "workers": 8, "price": "1,2"}
+    with ChatServer(ServerConfig(latency_s=0.05, faults=faults)) as server:
+        extract(plain, ExtractConfig(base_url=server.url, **settings))
+        before = server.stats().billed
+    killed: list[int] = []
+
+    def kill(done: int, total: int | None = None, note: str = "") -> None:
+        if done > 20 and not killed and (pids := workers()):
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(pids[0])
+
+    with ChatServer(ServerConfig(latency_s=0.05, faults=faults)) as server:
+        config = ExtractConfig(base_url=server.url, **settings)
+        done = extract(spread, config, progress=kill, asking=RayAsking(spread, config, cluster))
+        after = server.stats().billed
+    assert killed, "nobody was killed"
+    names = [f"profiles/fake/{name}.parquet" for name in ("items", "users")]
+    for ours, theirs in zip(files(spread, *names), files(plain, *names), strict=True):
+        answers = ["model", "prompt_version", "prompt_hash", "raw", "input_tokens", "output_tokens"]
+        same = ours.drop(answers).join(theirs.drop(answers), on=ours.columns[0], how="semi")
+        assert len(ours) >= 0.9 * len(theirs)
+        assert same.equals(ours.drop(answers).filter(pl.col(ours.columns[0]).is_in(theirs[ours.columns[0]].implode())))
+    assert after >= before - 10
+    with Ledger.read(spread / "calls.sqlite") as ledger:
+        assert ledger is not None
+        tallies = ledger.tallies()
+        states = dict(ledger._db.execute("SELECT state, COUNT(*) FROM calls GROUP BY state"))
+    assert "sent" not in states
+    assert sum(tally.lost for tally in tallies) <= 4, "more were lost than one worker had on their way"
+    assert done.unanswered == 0
+
+
+def workers() -> list[int]:
+    """The processes in which Ray runs our worker."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"AskingWorker" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_vectors_equal_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster) -> None:
+    plain, spread = shops
+    embed(plain, encoder="hash")
+    embed(spread, encoder="hash", encoding=RayEncoding(spread, cluster))
+    split = load_split(plain)
+    ours, theirs = (
+        Semantics.load(shop / "semantics" / "hash", users=split.users, items=split.items) for shop in (spread, plain)
+    )
+    assert np.array_equal(ours.items, theirs.items)
+    assert np.array_equal(ours.users, theirs.users)
+
+
+def comparable(found: Found) -> list[tuple[Any, ...]]:
+    return [(t.settings, t.scores, t.ended) for t in found.trials]
+
+
+def test_trials_one_at_a_time_equal_the_plain_ones_and_all_users_get_the_plain_lists(
+    shops: tuple[Path, Path], cluster: Cluster, tmp_path: Path
+) -> None:
+    plain, spread = shops
+    request = TrainRequest(framework="base", settings=SHORT)
+    one = search(plain, request, SPACE, trials=6, prune_at=1)
+    other = search(spread, request, SPACE, trials=6, prune_at=1, pool=RayPool.of(cluster, 1))
+    assert comparable(one) == comparable(other)
+    assert [t.ended for t in other.trials].count("pruned")
+    run = spread / "runs" / "base"
+    shop = Recommender.load(run)
+    chosen = {"filter_seen": False, "filter": Filter(deny=shop.items.ids[:40])}
+    shop.recommend_all(tmp_path / "plain.parquet", 7, **chosen)
+    rows = recommend_all(Wanted(run, 7, **chosen), tmp_path / "ray.parquet", cluster, block=64)
+    ours, theirs = (pl.read_parquet(tmp_path / name) for name in ("ray.parquet", "plain.parquet"))
+    assert rows == len(theirs)
+    assert ours.equals(theirs)
+    assert not list(tmp_path.glob(".ray*")), "parts are left"
