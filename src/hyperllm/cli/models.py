@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hyperllm.cli import show
+from hyperllm.cli.cluster import RayAddress, address
 from hyperllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperllm.experiments.train import TrainedRun
 
 BackboneName = Annotated[str | None, typer.Option(help="hgcf, hrcf, hicf, hgch, hypercl, lgcf, lhgcn, lightgcn")]
 FrameworkName = Annotated[
@@ -59,13 +65,17 @@ def train(
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = True,
     track: Annotated[Path | None, typer.Option(help="Write TensorBoard events to this folder.")] = None,
+    ray: RayAddress = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes on Ray; without, one a processor.")] = None,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Of all processes, so many crews: each has all columns, they share batches.")
+    ] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Train a model; only training and validation interactions are read."""
     from hyperllm.config import parse_assignments
     from hyperllm.experiments.tracking import Listeners, TensorBoard
     from hyperllm.experiments.train import TrainRequest
-    from hyperllm.experiments.train import train as work
 
     request = TrainRequest(
         backbone=backbone,
@@ -83,6 +93,10 @@ def train(
         seed=seed,
         resume=resume,
     )
+    work = trainer(ray, workers, replicas)
+    if not speaks():
+        work(workspace, request)
+        return
     with show.Bar("training") as bar:
         listeners = [show.TrainingBar(bar)] + ([] if track is None else [TensorBoard(track)])
         done = work(workspace, request, progress=Listeners(listeners))
@@ -98,6 +112,32 @@ def train(
         if "share" in facts:
             did = f"linear expert, share {facts['share']:g} of {facts['epochs']} tried, {facts['elapsed_s']} s"
         typer.echo(f"  {phase}: {did}: {scores}")
+
+
+def trainer(ray: str | None, workers: int | None, replicas: int) -> Callable[..., TrainedRun]:
+    """What trains: this process, those that torchrun started, or workers of Ray."""
+    from hyperllm.experiments.train import train as alone
+    from hyperllm.scale import launch
+
+    if ray is not None:
+        from hyperllm.scale.training import Workers
+        from hyperllm.scale.training import train as on_ray
+
+        return partial(on_ray, workers=Workers(workers, replicas), address=address(ray))
+    if workers is not None:
+        raise ConfigError("--workers is for --ray; torchrun has --nproc-per-node")
+    if launch.launched():
+        return partial(launch.train, replicas=replicas)
+    if replicas != 1:
+        raise ConfigError("--replicas is for several processes; start them with --ray or torchrun")
+    return alone
+
+
+def speaks() -> bool:
+    """Whether this process shows anything: of those that torchrun started, only the first."""
+    from hyperllm.scale import launch
+
+    return not launch.launched() or launch.first()
 
 
 def cutoffs(text: str) -> list[int]:

@@ -135,7 +135,9 @@ class SpreadCrew:
                     mine = bounds(shape[1] - layout.lead, self.grid.columns.size)[self.grid.columns.rank]
                     part = stored.get_slice(name)
                     first = [part[:, : layout.lead]] if layout.lead else []
-                    found[name] = torch.cat([*first, part[:, layout.lead + mine.start : layout.lead + mine.stop]], dim=1)
+                    found[name] = torch.cat(
+                        [*first, part[:, layout.lead + mine.start : layout.lead + mine.stop]], dim=1
+                    )
                 else:
                     found[name] = layout.folded(self.columns.own(layout.unfolded(stored.get_tensor(name)), axis=1))
         return found

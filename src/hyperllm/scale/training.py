@@ -1,0 +1,157 @@
+"""Training on Ray Train: it starts the processes, and starts them again when one is lost.
+
+Knows how a request goes to workers, how they are watched, and what comes back. Does not know how they train
+(`scale.launch`). What is resumed is the run's own checkpoint in the workspace, which every machine must therefore see.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperllm.errors import ConfigError, HyperLLMError
+from hyperllm.experiments.train import TrainedRun, TrainRequest
+from hyperllm.frameworks.train import Progress
+from hyperllm.scale import launch
+from hyperllm.scale.cluster import joined
+from hyperllm.training.report import Epoch, FitReport
+
+RESTARTS = 8
+"""How often lost workers are started again; each time all of them go on from the last checkpoint."""
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many, in how many replicas (see `scale.columns.Grid`); without a number one a processor or GPU."""
+
+    count: int | None = None
+    replicas: int = 1
+
+
+def train(
+    workspace: Path,
+    request: TrainRequest,
+    *,
+    workers: Workers,
+    address: str | None = None,
+    progress: Progress | None = None,
+) -> TrainedRun:
+    """`scale.launch.train` in workers of a Ray at ``address``, or of one that is started here."""
+    if request.baseline is not None:
+        raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; leave out --ray.")
+    with joined(address, cpus=workers.count) as cluster:
+        on_gpus = bool(cluster.gpus) and request.device != "cpu"
+        count = workers.count or (cluster.gpus if on_gpus else cluster.cpus)
+        with _watched(progress) as board:
+            told = {"workspace": workspace.resolve(), "request": request, "replicas": workers.replicas, "board": board}
+            ended = _run(told, count, on_gpus=on_gpus)
+    if isinstance(ended, str):
+        raise HyperLLMError(ended)
+    return ended
+
+
+def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | str:
+    """What the first worker returns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    scratch = tempfile.mkdtemp(prefix=".ray-", dir=told["workspace"])
+    try:
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config=told,
+            torch_config=TorchConfig(backend="nccl" if on_gpus else "gloo"),
+            scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpus),
+            run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=RESTARTS)),
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return trainer.fit().return_value
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _work(told: dict[str, Any]) -> TrainedRun | str:
+    """In a worker: train; what no restart can heal is returned, not raised."""
+    import torch
+
+    torch.set_num_threads(1)
+    progress = None if told["board"] is None else _Noted(told["board"])
+    try:
+        return launch.train(told["workspace"], told["request"], replicas=told["replicas"], progress=progress)
+    except HyperLLMError as error:
+        return str(error)
+
+
+class _Board:
+    """An actor on which the first worker notes how far it is; steps that nobody looked at are overwritten."""
+
+    def __init__(self) -> None:
+        self._epochs: list[tuple[Any, ...]] = []
+        self._step: tuple[Any, ...] | None = None
+
+    def epoch(self, *note: Any) -> None:
+        """An epoch is done."""
+        self._epochs.append(note)
+
+    def step(self, *note: Any) -> None:
+        """A step is done."""
+        self._step = note
+
+    def taken(self) -> tuple[list[tuple[Any, ...]], tuple[Any, ...] | None]:
+        """What is new."""
+        found = self._epochs, self._step
+        self._epochs, self._step = [], None
+        return found
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """A `Progress` that writes on the board."""
+
+    board: Any
+
+    def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
+        self.board.step.remote(phase, epoch, step, steps)
+
+    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
+        self.board.epoch.remote(phase, epoch, report)
+
+
+@contextmanager
+def _watched(progress: Progress | None) -> Generator[Any]:
+    """A board whose notes ``progress`` hears of; None where nobody listens."""
+    if progress is None:
+        yield None
+        return
+    import ray
+
+    actor: Any = ray.remote(_Board)
+    board, over = actor.options(num_cpus=0).remote(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_S):
+            epochs, step = ray.get(board.taken.remote())
+            for note in epochs:
+                progress.epoch(*note)
+            if step is not None:
+                progress.step(*step)
+
+    watcher = threading.Thread(target=look, name="watching", daemon=True)
+    watcher.start()
+    try:
+        yield board
+    finally:
+        over.set()
+        watcher.join()
