@@ -124,15 +124,16 @@ class Graph:
         Every edge is undirected; duplicates count once; every node gets a self-loop of weight 1.
         """
         n = left + right
+        if among_left is None or not len(among_left):
+            return _bipartite(left, right, cross, bipartite=among_left is None)
         matrix = _symmetric(cross[:, 0], cross[:, 1] + left, n)
-        if among_left is not None and len(among_left):
-            matrix = matrix + left_weight * _symmetric(among_left[:, 0], among_left[:, 1], n)
+        matrix = matrix + left_weight * _symmetric(among_left[:, 0], among_left[:, 1], n)
         matrix = sparse.csr_matrix(matrix + sparse.identity(n, format="csr"))
         degree = np.asarray(matrix.sum(axis=1)).ravel()
         operator = sparse.csr_matrix(sparse.diags(1.0 / degree) @ matrix)
         transposed = sparse.csr_matrix(operator.T)
         sums = torch.from_numpy(degree.astype(np.float32))
-        return cls(left, right, _csr(operator), _csr(transposed), sums, bipartite=among_left is None)
+        return cls(left, right, _csr(operator), _csr(transposed), sums, bipartite=False)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,36 @@ class _Edges:
     weight: Tensor
     number: Tensor
     count: int
+
+
+def _bipartite(left: int, right: int, cross: Rows, *, bipartite: bool) -> Graph:
+    """The graph of cross edges (m, 2) alone, laid out in place: 12 bytes a stored number, and 30 an edge on the way.
+
+    Column numbers are the same in the operator and its transpose, so both share them.
+    """
+    ones = np.ones(len(cross), dtype=np.int8)
+    rows = sparse.csr_matrix((ones, (cross[:, 0], cross[:, 1])), shape=(left, right))
+    rows.sum_duplicates()
+    columns = rows.tocsc()
+    degree = 1 + np.concatenate([np.diff(rows.indptr), np.diff(columns.indptr)]).astype(np.int64)
+    start = np.concatenate([[0], np.cumsum(degree)])
+    column = np.empty(start[-1], dtype=np.int32)
+    ahead, behind = np.split(column, [start[left]])
+    own = np.zeros(len(column), dtype=bool)
+    own[start[:left]] = True  # a left node's own number is less than those of its partners,
+    own[start[left + 1 :] - 1] = True  # a right node's is more
+    column[own] = np.arange(left + right, dtype=np.int32)
+    ahead[~own[: len(ahead)]] = rows.indices + np.int32(left)
+    behind[~own[len(ahead) :]] = columns.indices
+    share = (1.0 / degree).astype(np.float32)
+    indices = torch.from_numpy(start.astype(np.int32)), torch.from_numpy(column)
+    size = (left + right, left + right)
+    operator, transposed = (
+        torch.sparse_csr_tensor(*indices, torch.from_numpy(values), size=size)
+        for values in (np.repeat(share, degree), share[column])
+    )
+    sums = torch.from_numpy(degree.astype(np.float32))
+    return Graph(left, right, operator, transposed, sums, bipartite=bipartite)
 
 
 def _symmetric(a: Rows, b: Rows, n: int) -> sparse.csr_matrix:

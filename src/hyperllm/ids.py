@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,15 +34,17 @@ class Vocabulary:
     """
 
     ids: tuple[str, ...]
-    _row: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        row = {value: number for number, value in enumerate(self.ids)}
-        if len(row) != len(self.ids):
+        if len(set(self.ids)) != len(self.ids):
             seen: set[str] = set()
             twice = next(v for v in self.ids if v in seen or seen.add(v))
             raise DataError(f"the id {twice!r} stands twice; ids must be unique")
-        object.__setattr__(self, "_row", row)
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        """Made when first asked for: it takes as much memory as the ids, and not every stage looks ids up."""
+        return {value: number for number, value in enumerate(self.ids)}
 
     @classmethod
     def of(cls, values: Iterable[object]) -> Vocabulary:

@@ -1,0 +1,176 @@
+"""More events than memory, from a file to recommendations for everybody: `make bench WHAT=scale_prepare`.
+
+A generated Parquet file of power-law clicks goes through `hyperllm prepare --memory-limit`, a few steps of
+`hyperllm train` and `hyperllm recommend --all`, each a process of its own. A watcher adds up what the stage's process
+and its children hold, 20 times a second, and kills the stage when that passes the limit; `peak` is the most the kernel
+saw, to the page. Resident memory counts mapped files as well, so it is stricter than a limit on what is allocated.
+`--compare N` also prepares the first N events both ways, and says whether the artifacts are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+from worlds import power_law, table
+
+from hyperllm import artifacts
+from hyperllm.data.prepare import load_report
+from hyperllm.data.streaming.budget import shown, size
+
+COMMAND = (sys.executable, "-c", "from hyperllm.cli.app import entry; entry()")
+RATINGS = (0.1, 0.15, 0.35, 0.25, 0.15)
+AT_ONCE = 1_000_000
+COLUMNS = 4
+"""User, item, rating and time: what a table of events holds, eight bytes each."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, what it took, and whether it had to be killed."""
+
+    name: str
+    elapsed_s: float
+    peak: int
+    killed: bool
+
+
+def generate(path: Path, events: int, *, seed: int = 0) -> None:
+    """Power-law clicks with ratings and times, a million at a time."""
+    rng = np.random.default_rng(seed)
+    users, items = max(1, events // 20), max(1, events // 600)
+    shuffled = rng.permutation(users)
+    schema = pa.schema([("user_id", pa.int64()), ("item_id", pa.int64()), ("rating", pa.int8()), ("time", pa.int64())])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, events, AT_ONCE):
+            rows = min(AT_ONCE, events - start)
+            columns = (
+                shuffled[power_law(users, rows, rng)],
+                power_law(items, rows, rng),
+                rng.choice(np.arange(1, 6, dtype=np.int8), size=rows, p=RATINGS),
+                1_500_000_000 + start + rng.integers(86_400, size=rows),
+            )
+            writer.write_table(pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def watched(name: str, arguments: Sequence[str], limit: int | None) -> Stage:
+    """Run a command of ours; it is killed where it and its children hold more than ``limit`` bytes."""
+    began, over = time.perf_counter(), threading.Event()
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, start_new_session=True)
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            if limit is not None and resident(process.pid) > limit:
+                over.set()
+                os.killpg(process.pid, signal.SIGKILL)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, status, used = os.wait4(process.pid, 0)
+    done.set()
+    watcher.join()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode and not over.is_set():
+        raise SystemExit(f"{name} failed with {process.returncode}: {' '.join(arguments)}")
+    return Stage(name, time.perf_counter() - began, used.ru_maxrss * 1024, over.is_set())
+
+
+def resident(group: int) -> int:
+    """Bytes that the processes of a group hold now."""
+    return sum(
+        pages * resource.getpagesize() for member, pages in map(held, Path("/proc").glob("[0-9]*")) if member == group
+    )
+
+
+def held(process: Path) -> tuple[int, int]:
+    """The group of a process and the pages it holds; zeros once it is gone."""
+    try:
+        after_name = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return int(after_name[2]), int(after_name[21])
+    except (OSError, IndexError):
+        return 0, 0
+
+
+def same(folder: Path, clicks: Path, events: int, options: Sequence[str]) -> tuple[list[Stage], bool]:
+    """The first ``events`` prepared both ways, and whether what came out is the same."""
+    some = folder / "some.parquet"
+    with parquet.ParquetFile(clicks) as source, parquet.ParquetWriter(some, source.schema_arrow) as writer:
+        for group in range(-(-events // AT_ONCE)):
+            writer.write_table(source.read_row_group(group))
+    stages: list[Stage] = []
+    for name, more in (("in memory", ()), ("within 1 GB", ("--memory-limit", "1GB"))):
+        arguments = ("prepare", str(folder / name), "--interactions", str(some), *options, *more)
+        stages.append(watched(f"prepare {name}", arguments, None))
+    whole, within = ([artifacts.peek(folder / s.name[8:] / part) for part in ("dataset", "split")] for s in stages)
+    return stages, whole == within
+
+
+def main() -> None:
+    """Print a line a stage; exit with 1 where one passed the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=float, default=60e6)
+    parser.add_argument("--limit", default="1.5GB")
+    parser.add_argument("--core", type=int, default=20)
+    parser.add_argument("--compare", type=float, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("scale-prepare"))
+    parser.add_argument("--keep", action="store_true", help="leave the folder")
+    chosen = parser.parse_args()
+    events, limit, folder = int(chosen.events), size(chosen.limit), chosen.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    clicks, shop = folder / "clicks.parquet", folder / "shop"
+    if not clicks.exists() or parquet.read_metadata(clicks).num_rows != events:
+        generate(clicks, events)
+    if shop.exists():
+        shutil.rmtree(shop)
+    disk, memory = clicks.stat().st_size, 8 * COLUMNS * events
+    print(f"{events:,} events: {shown(disk)} of Parquet, {shown(memory)} as a table; limit {shown(limit)}", flush=True)
+    options = ("--core", str(chosen.core))
+    stages = [
+        watched(
+            "prepare",
+            ("prepare", str(shop), "--interactions", str(clicks), *options, "--memory-limit", chosen.limit),
+            limit,
+        )
+    ]
+    if not stages[0].killed:
+        report = load_report(shop)
+        print(replace(report, skipped=False).text(), flush=True)
+        steps = ("--set", f"batch_size={report.parts['train'] // 4 + 1}", "--set", "epochs=1", "--set", "dim=32")
+        train = ("train", str(shop), "--framework", "base", "--preset", "plain", "--device", "cpu", *steps)
+        stages.append(watched("train, four steps", train, limit))
+    if not stages[-1].killed:
+        out = str(folder / "recommendations.parquet")
+        stages.append(watched("recommend --all", ("recommend", str(shop), "base", "--all", "--out", out), limit))
+    equal = None
+    if chosen.compare:
+        more, equal = same(folder, clicks, int(chosen.compare), options)
+        stages += more
+    rows = [(s.name, f"{s.elapsed_s:.0f}", shown(s.peak), "killed" if s.killed else "done") for s in stages]
+    table(("stage", "s", "peak", ""), rows)
+    if equal is not None:
+        print(
+            f"artifacts of {int(chosen.compare):,} events, in memory and within a limit: {'same' if equal else 'NOT'}"
+        )
+    if not chosen.keep:
+        shutil.rmtree(folder)
+    if any(stage.killed for stage in stages) or equal is False:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
