@@ -34,6 +34,7 @@ from hyperllm.data.streaming.budget import shown, size
 COMMAND = (sys.executable, "-c", "from hyperllm.cli.app import entry; entry()")
 RATINGS = (0.1, 0.15, 0.35, 0.25, 0.15)
 AT_ONCE = 1_000_000
+BATCH = 2**17
 COLUMNS = 4
 """User, item, rating and time: what a table of events holds, eight bytes each."""
 
@@ -69,7 +70,10 @@ def generate(path: Path, events: int, *, seed: int = 0) -> None:
 def watched(name: str, arguments: Sequence[str], limit: int | None) -> Stage:
     """Run a command of ours; it is killed where it and its children hold more than ``limit`` bytes."""
     began, over = time.perf_counter(), threading.Event()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, start_new_session=True)
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**17)}  # training gives back what its tensors free
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, env=environment, start_new_session=True
+    )
     done = threading.Event()
 
     def watch() -> None:
@@ -124,8 +128,8 @@ def main() -> None:
     """Print a line a stage; exit with 1 where one passed the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=float, default=60e6)
-    parser.add_argument("--limit", default="1.5GB")
-    parser.add_argument("--core", type=int, default=20)
+    parser.add_argument("--limit", default="1GB")
+    parser.add_argument("--core", type=int, default=30)
     parser.add_argument("--compare", type=float, default=0)
     parser.add_argument("--folder", type=Path, default=Path("scale-prepare"))
     parser.add_argument("--keep", action="store_true", help="leave the folder")
@@ -150,9 +154,9 @@ def main() -> None:
     if not stages[0].killed:
         report = load_report(shop)
         print(replace(report, skipped=False).text(), flush=True)
-        steps = ("--set", f"batch_size={report.parts['train'] // 4 + 1}", "--set", "epochs=1", "--set", "dim=32")
+        steps = ("--set", f"batch_size={BATCH}", "--set", "epochs=1", "--set", "dim=32")
         train = ("train", str(shop), "--framework", "base", "--preset", "plain", "--device", "cpu", *steps)
-        stages.append(watched("train, four steps", train, limit))
+        stages.append(watched(f"train, {-(-report.parts['train'] // BATCH)} steps", train, limit))
     if not stages[-1].killed:
         out = str(folder / "recommendations.parquet")
         stages.append(watched("recommend --all", ("recommend", str(shop), "base", "--all", "--out", out), limit))

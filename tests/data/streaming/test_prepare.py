@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -91,3 +93,164 @@ def saved(frame: pl.DataFrame, path: Path) -> Path:
     write = {".csv": frame.write_csv, ".parquet": frame.write_parquet, ".jsonl": frame.write_ndjson}[path.suffix]
     write(path)
     return path
+
+
+TIMES = {
+    "numbers": ["3", " 1 ", "2.5", "-1", "1e3"],
+    "dates": ["2020-03-01", "2019-12-31", "2021-01-05", "2020-02-29", "2020-03-01"],
+    "moments": ["2020-03-01 10:00:00", "2020-03-01 09:59:59", "2019-01-01 00:00:00", "2020-03-01 10:00:00", "x"],
+    "other layout first": ["02/03/2020", "2020-01-02", "05/03/2020", "nothing", "06/03/2020"],
+    "after words": ["soon", "later", "2020-01-02", "2020-01-03", "never"],
+    "words": ["soon", "later", "never", "now", "then"],
+    "a number among dates": ["17", "2020-01-02", "2020-01-03", "2020-01-04", "2020-01-05"],
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("asked", [None, "time"])
+@pytest.mark.parametrize("rule", ["per-user", "leave-one-out"])
+def test_times_are_read_as_the_whole_column_would_be(tmp_path, name, asked, rule):
+    rows = [(f"u{user}", f"i{n}", time) for user in range(3) for n, time in enumerate(TIMES[name])]
+    frame = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    config = {"core": 1, "split": rule}
+    both(tmp_path, TINY, config, interactions=saved(frame, tmp_path / "clicks.csv"), time_column=asked)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("change", [None, (0, 4), (5, 5), (2, 1)])
+def test_times_that_number_a_users_events_are_no_times(tmp_path, first, change):
+    rows = [[f"u{n % 3}", f"i{n}", n // 3 + first] for n in range(12)]
+    if change is not None:
+        rows[change[0]][2] = change[1]
+    frame = pl.DataFrame(rows, schema=["user", "item", "timestamp"], orient="row")
+    both(tmp_path, TINY, {"core": 1, "split": "time"}, interactions=saved(frame, tmp_path / "clicks.csv"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rating": ["5", "4", "x", "3", "", "y"]},
+        {"user": ["a", "", "b", "c", "", "d"]},
+        {"user": ["a", "", "b", "c", "", "d"], "item": ["", "", "", "", "", ""]},
+        {"time": ["1", "2", "", "x", "5", "6"]},
+        {"rating": ["1", "2", "1", "2", "1", "2"]},
+    ],
+)
+@pytest.mark.parametrize("asked", [None, "time"])
+def test_complaints_are_those_about_the_whole_table(tmp_path, wrong, asked):
+    right = {"user": list("ababab"), "item": list("xxyyzz"), "rating": ["5"] * 6, "time": list("123456")}
+    path = saved(pl.DataFrame(right | wrong), tmp_path / "clicks.csv")
+    both(tmp_path, Plan(block=2, bucket=4), {"core": 1}, interactions=path, time_column=asked)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0, None], [1.0, 2.5, 3.0, 4.5], [float("nan"), 1.0, 2.0, 3.0]])
+def test_float_ids_are_whole_or_refused(tmp_path, values):
+    frame = pl.DataFrame({"user": values, "item": [1, 1, 2, 2]})
+    both(tmp_path, TINY, {"core": 1}, interactions=saved(frame, tmp_path / "clicks.parquet"))
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Categorical, pl.Boolean, pl.Date])
+def test_ids_of_any_type(tmp_path, dtype):
+    ids = pl.Series(["1", "0", "1", "0", "1", "1"]).cast(pl.Int8)
+    ids = ids.cast(pl.String).cast(dtype) if dtype == pl.Categorical else ids.cast(dtype)
+    frame = pl.DataFrame({"user": ids, "item": list(range(6)), "time": [5, 4, 3, 2, 1, 0]})
+    both(tmp_path, TINY, {"core": 1, "split": "leave-one-out"}, interactions=saved(frame, tmp_path / "c.parquet"))
+
+
+def test_large_whole_numbers_are_ids_of_their_own(tmp_path):
+    ids = pl.Series([2**64 - 1, 2**63, 2**63 - 1, 0] * 3, dtype=pl.UInt64)
+    frame = pl.DataFrame({"user": ids, "item": list(range(12))})
+    both(tmp_path, TINY, {"core": 1}, interactions=saved(frame, tmp_path / "clicks.parquet"))
+
+
+@pytest.mark.parametrize("name", ["clicks.tsv", "clicks.csv.gz", "clicks.jsonl.gz", "clicks.txt"])
+def test_other_files(tmp_path, name):
+    rows = "".join(f"u{n % 3},i{n % 4}\n" for n in range(30))
+    text = "user,item\n" + rows
+    if "jsonl" in name:
+        text = "".join(json.dumps({"user": n % 3, "item": n % 4}) + "\n" for n in range(30))
+    raw = (text.replace(",", "\t") if "tsv" in name else text).encode()
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    report = both(tmp_path, TINY, {"core": 2}, interactions=tmp_path / name)
+    assert isinstance(report, Prepared)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("clicks.csv", b"user,item\na,b\n\xff\xff,c\n"),
+        ("clicks.csv", b"user,item\n"),
+        ("clicks.csv", b"user,thing\na,b\n"),
+        ("clicks.csv", b""),
+        ("clicks.csv.gz", b"user,item\n"),
+        ("clicks.jsonl", b'{"user": 1, "item": 2}\n{"user": \n'),
+        ("clicks.parquet", b"PAR1 not"),
+        ("clicks.xls", b"user"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, raw):
+    (tmp_path / name).write_bytes(raw)
+    assert isinstance(both(tmp_path, TINY, {}, interactions=tmp_path / name), str)
+
+
+def test_a_json_list_is_refused(tmp_path):
+    (tmp_path / "clicks.json").write_text(json.dumps([{"user": 1, "item": 2}]))
+    with pytest.raises(DataError, match="one JSON object a line"):
+        prepare_within(tmp_path / "w", TableRequest(tmp_path / "clicks.json"), limit="4GB")
+
+
+@pytest.mark.parametrize("known", [["i0", "i1", "i9"], ["x"], ["i0", "i0", "i3"]])
+def test_item_texts(tmp_path, known):
+    clicks = saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": [f"i{n % 4}" for n in range(24)]}),
+                   tmp_path / "clicks.csv")  # fmt: skip
+    items = saved(pl.DataFrame({"item": known, "title": [f"Title {n}" for n in range(len(known))]}),
+                  tmp_path / "items.csv")  # fmt: skip
+    both(tmp_path, TINY, {"core": 2}, interactions=clicks, items=items)
+
+
+def test_either_way_finds_the_others_work_current(tmp_path):
+    clicks = saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": list(range(24))}), tmp_path / "c.csv")
+    config = PrepareConfig(core=1)
+    request = TableRequest(clicks)
+    assert not prepare_within(tmp_path / "w", request, limit="4GB", config=config).skipped
+    assert prepare(tmp_path / "w", read_table(clicks), config=config).skipped
+    assert prepare_within(tmp_path / "w", request, limit="5GB", config=config).skipped
+
+
+def test_many_groups_of_rows_are_written_as_polars_would(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = 300_000
+    frame = pl.DataFrame(
+        {
+            "user": rng.integers(9_000, size=rows),
+            "item": [f"an item with a rather long name {n}" for n in rng.integers(3_000, size=rows)],
+            "rating": rng.integers(1, 6, size=rows),
+            "time": rng.integers(10**9, size=rows),
+        }
+    )
+    plan = Plan(block=70_001, bucket=50_000)
+    report = both(tmp_path, plan, {"min_rating": 2}, interactions=saved(frame, tmp_path / "clicks.parquet"))
+    assert isinstance(report, Prepared)
+    assert report.card.interactions > 200_000
+
+
+@pytest.mark.parametrize("options", [{"cold_items": 0.2}, {"new_users": 0.2}])
+def test_what_is_drawn_in_memory_is_refused(tmp_path, options):
+    with pytest.raises(ConfigError, match="memory limit"):
+        prepare_within(tmp_path / "w", TableRequest(tmp_path / "c"), limit="4GB", config=PrepareConfig(**options))
+
+
+def test_a_limit_below_what_python_takes_is_refused_before_anything_is_written(tmp_path):
+    clicks = saved(pl.DataFrame({"user": [1, 2], "item": [1, 2]}), tmp_path / "clicks.csv")
+    with pytest.raises(DataError, match="too small"):
+        prepare_within(tmp_path / "w", TableRequest(clicks), limit="20MB")
+    assert [path.name for path in tmp_path.iterdir()] == ["clicks.csv"]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    clicks = saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": list(range(24))}), tmp_path / "c.csv")
+    left = tmp_path / ".w.prepare" / "events-0"
+    left.mkdir(parents=True)
+    (left / "log").write_bytes(b"half")
+    prepare_within(tmp_path / "w", TableRequest(clicks), limit="4GB", config=PrepareConfig(core=1))
+    assert not left.exists()
