@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Generator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'hyperllm[ray]'"),
 ]
-SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
+SHORT = {"dim": 4, "batch_size": 512, "epochs": 2, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
 SPACE = {"learning_rate": {"low": 1e-4, "high": 0.1, "log": True}, "margin": {"low": 0.1, "high": 2.0, "step": 0.1}}
 
 
@@ -62,19 +63,19 @@ def shops(prepared: Path, tmp_path: Path) -> tuple[Path, Path]:
     return tuple(Path(shutil.copytree(prepared, tmp_path / name)) for name in ("plain", "spread"))  # type: ignore[return-value]
 
 
-def files(shop: Path, *names: str) -> list[pl.DataFrame]:
-    return [pl.read_parquet(shop / name) for name in names]
+def profiles(shop: Path) -> dict[str, Any]:
+    """Item -> what was written about it."""
+    columns = ["summary", "tags_level_1", "tags_level_2", "tags_level_3", "edges", "prompt_hash", "raw"]
+    frame = pl.read_parquet(shop / "profiles" / "fake" / "items.parquet")
+    return {row["item_id"]: [row[name] for name in columns] for row in frame.iter_rows(named=True)}
 
 
-def test_extraction_with_faults_and_killed_workers_equals_the_plain_one(
+def test_extraction_with_faults_and_a_killed_worker_equals_the_plain_one(
     shops: tuple[Path, Path], cluster: Cluster
 ) -> None:
     plain, spread = shops
-    faults = FaultPlan(1, {"server_error": 0.02, "malformed_answer": 0.05, "refusal": 0.02}, retry_after_s=0.01)
-    settings: dict[str, Any] = {"llm": "openai:fake", "workers": 8, "price": "1,2"}
-    with ChatServer(ServerConfig(latency_s=0.05, faults=faults)) as server:
-        extract(plain, ExtractConfig(base_url=server.url, **settings))
-        before = server.stats().billed
+    faults = FaultPlan(1, {"server_error": 0.02, "malformed_answer": 0.05, "refusal": 0.02})
+    settings: dict[str, Any] = {"llm": "openai:fake", "workers": 8, "only": "items", "price": "1,2"}
     killed: list[int] = []
 
     def kill(done: int, total: int | None = None, note: str = "") -> None:
@@ -82,25 +83,25 @@ def test_extraction_with_faults_and_killed_workers_equals_the_plain_one(
             os.kill(pids[0], signal.SIGKILL)
             killed.append(pids[0])
 
-    with ChatServer(ServerConfig(latency_s=0.05, faults=faults)) as server:
+    with ChatServer(ServerConfig(faults=faults)) as server:
+        extract(plain, ExtractConfig(base_url=server.url, **settings))
+    with ChatServer(ServerConfig(latency_s=0.15, faults=faults)) as server:
         config = ExtractConfig(base_url=server.url, **settings)
-        done = extract(spread, config, progress=kill, asking=RayAsking(spread, config, cluster))
-        after = server.stats().billed
+        extract(spread, config, progress=kill, asking=RayAsking(spread, config, replace(cluster, cpus=1)))
+        stats = server.stats()
     assert killed, "nobody was killed"
-    names = [f"profiles/fake/{name}.parquet" for name in ("items", "users")]
-    for ours, theirs in zip(files(spread, *names), files(plain, *names), strict=True):
-        answers = ["model", "prompt_version", "prompt_hash", "raw", "input_tokens", "output_tokens"]
-        same = ours.drop(answers).join(theirs.drop(answers), on=ours.columns[0], how="semi")
-        assert len(ours) >= 0.9 * len(theirs)
-        assert same.equals(ours.drop(answers).filter(pl.col(ours.columns[0]).is_in(theirs[ours.columns[0]].implode())))
-    assert after >= before - 10
     with Ledger.read(spread / "calls.sqlite") as ledger:
         assert ledger is not None
-        tallies = ledger.tallies()
+        (tally,) = ledger.tallies()
         states = dict(ledger._db.execute("SELECT state, COUNT(*) FROM calls GROUP BY state"))
+    assert 0 < tally.lost <= 8, "no more than were on their way"
     assert "sent" not in states
-    assert sum(tally.lost for tally in tallies) <= 4, "more were lost than one worker had on their way"
-    assert done.unanswered == 0
+    recorded = tally.answered + tally.refused
+    assert recorded <= stats.billed <= recorded + tally.lost
+    ours, theirs = profiles(spread), profiles(plain)
+    assert len(ours.keys() ^ theirs.keys()) <= tally.lost, "only a call that was lost may meet another fault"
+    assert all(ours[item] == theirs[item] for item in ours.keys() & theirs.keys())
+    assert (tally.wanted, tally.done) == (len(load_split(plain).items), len(ours))
 
 
 def workers() -> list[int]:
@@ -136,15 +137,15 @@ def test_trials_one_at_a_time_equal_the_plain_ones_and_all_users_get_the_plain_l
 ) -> None:
     plain, spread = shops
     request = TrainRequest(framework="base", settings=SHORT)
-    one = search(plain, request, SPACE, trials=6, prune_at=1)
-    other = search(spread, request, SPACE, trials=6, prune_at=1, pool=RayPool.of(cluster, 1))
+    one = search(plain, request, SPACE, trials=4, prune_at=1)
+    other = search(spread, request, SPACE, trials=4, prune_at=1, pool=RayPool.of(cluster, 1))
     assert comparable(one) == comparable(other)
-    assert [t.ended for t in other.trials].count("pruned")
     run = spread / "runs" / "base"
     shop = Recommender.load(run)
     chosen = {"filter_seen": False, "filter": Filter(deny=shop.items.ids[:40])}
     shop.recommend_all(tmp_path / "plain.parquet", 7, **chosen)
-    rows = recommend_all(Wanted(run, 7, **chosen), tmp_path / "ray.parquet", cluster, block=64)
+    alone = replace(cluster, cpus=1)
+    rows = recommend_all(Wanted(run, 7, **chosen), tmp_path / "ray.parquet", alone, block=64)
     ours, theirs = (pl.read_parquet(tmp_path / name) for name in ("ray.parquet", "plain.parquet"))
     assert rows == len(theirs)
     assert ours.equals(theirs)
