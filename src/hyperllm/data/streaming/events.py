@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -163,7 +163,7 @@ class _Reader:
 
     def _block(self, block: pl.DataFrame) -> None:
         reading = self.file.reading
-        found = {
+        found: dict[str, npt.NDArray[Any] | None] = {
             "user": self._tried("user", lambda: self.users.codes(self._ids(block[str(reading["user"])], "user"))),
             "item": self._tried("item", lambda: self.items.codes(self._ids(block[str(reading["item"])], "item"))),
         }
@@ -179,7 +179,7 @@ class _Reader:
         self.rows += block.height
 
     def _ids(self, column: pl.Series, what: str) -> pl.Series:
-        if column.dtype.is_integer() and not column.null_count() and column.dtype not in (pl.Int128, pl.UInt128):
+        if column.dtype.is_integer() and not column.null_count() and not str(column.dtype).endswith("128"):
             return column
         return columns.ids(column, what=what, where=self.where)
 

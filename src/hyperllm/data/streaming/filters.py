@@ -19,7 +19,6 @@ from hyperllm.data.streaming.budget import Plan
 from hyperllm.data.streaming.events import Events
 from hyperllm.data.streaming.scratch import Block, Buckets, Log
 from hyperllm.errors import DataError
-from hyperllm.ids import Rows
 
 Mask = npt.NDArray[np.bool_]
 BYTES = 40
@@ -122,9 +121,9 @@ def _taken(block: Block, chosen: Mask) -> Block:
     return {name: values[chosen] for name, values in block.items()}
 
 
-def _keys(block: Block) -> Rows:
+def _keys(block: Block) -> npt.NDArray[np.uint64]:
     """One number a pair (m,)."""
-    return block["user"].astype(np.uint64) << np.uint64(32) | block["item"]
+    return (block["user"].astype(np.uint64) << np.uint64(32)) | block["item"].astype(np.uint64)
 
 
 def _pairs(buckets: Buckets, path: Path) -> Log:

@@ -112,7 +112,9 @@ class _Work:
     def _check_overlap(self, events: Events, catalog: Catalog, column: str, key: str | None) -> None:
         clicked = events.items.texts()
         if not clicked.is_in(catalog.frame["item_id"].implode()).any():
-            check_overlap(clicked.gather(ordered(clicked)), catalog, repr(str(self.request.items)), column, key)
+            check_overlap(
+                clicked.gather(ordered(clicked)).to_list(), catalog, repr(str(self.request.items)), column, key
+            )
 
     def _kept(self, events: Events, reading: Mapping[str, str | None]) -> filters.Kept:
         config = self.config

@@ -94,12 +94,13 @@ def _held_out(buckets: Buckets, events: int, *, tenths: bool) -> Parts:
 def _by_time(log: Log, users: int, items: int, plan: Plan) -> Parts:
     """Parts by rank in time: below 0.8 n, below 0.9 n, the rest, where training knows the user and the item."""
     n = len(log)
-    edges = [_Edge.at(log, int(np.ceil(share * n)), plan.block) for share in (0.8, 0.9)]
+    trained, validated = (_Edge.at(log, int(np.ceil(share * n)), plan.block) for share in (0.8, 0.9))
     found = np.empty(n, dtype=np.uint8)
     known = np.zeros(users, dtype=bool), np.zeros(items, dtype=bool)
     start = 0
     for block in log.blocks(plan.block):
-        part = sum((edge.reached(block["time"]).astype(np.uint8) for edge in edges), np.uint8(0))
+        time = block["time"]
+        part = trained.reached(time).astype(np.uint8) + validated.reached(time)
         for mask, side in zip(known, ("user", "item"), strict=True):
             mask[block[side][part == 0]] = True
         found[start : start + len(part)] = part
