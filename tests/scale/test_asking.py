@@ -23,9 +23,11 @@ from hyperllm.extraction.interview import identity
 from hyperllm.extraction.parse import ITEM_SCHEMAS
 from hyperllm.extraction.prompts import Prompts
 from hyperllm.extraction.scripted import answer, scripted
+from hyperllm.llm.caller import ASSUMED_OUTPUT
 from hyperllm.llm.chat import Message, ScriptedChat
 from hyperllm.llm.chats import make_chat
 from hyperllm.llm.ledger import Ledger
+from hyperllm.llm.prices import Price
 from hyperllm.scale import asking as room
 from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
 from hyperllm.scale.blocks import written
@@ -80,11 +82,17 @@ def ledger(tmp_path: Path) -> Generator[Ledger]:
 
 
 @pytest.fixture
-def desk(ledger: Ledger, tmp_path: Path) -> Generator[Any]:
+def most(request: pytest.FixtureRequest) -> float | None:
+    """The budget, dollars."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture
+def desk(ledger: Ledger, tmp_path: Path, most: float | None) -> Generator[Any]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    desk = Desk(Actor(Book(tmp_path / "calls.sqlite"), loop))
+    desk = Desk(Actor(Book(tmp_path / "calls.sqlite", most=most), loop))
     yield desk
     desk.ask("close")
     loop.call_soon_threadsafe(loop.stop)
@@ -161,6 +169,19 @@ def test_a_server_that_is_gone_stops_all_workers(tmp_path: Path, desk: Any, monk
     assert str(desk.ask("standing").failure) == "the server is gone"
 
 
+@pytest.mark.parametrize("most", [1.015], indirect=True)
+def test_one_budget_stops_all_workers(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+    price = Price(0.0, 1e6 / ASSUMED_OUTPUT, "a test")  # a dollar is set aside for each call
+    workers = [AskingWorker(CONFIG, price, Crew(2, 1), desk) for _ in range(2)]
+    with block(tmp_path, {name: TEXTS[name] for name in ("i0", "i1", "i2")}) as paths:
+        ended = sum(one(handed(paths)).num_rows for one in workers)
+    standing = desk.ask("standing")
+    assert standing.out_of_budget
+    (tally,) = ledger.tallies()
+    assert (tally.calls, tally.done, ended) == (2, 2, 2), "a dollar more than was spent by then is too much"
+    assert tally.price_usd == pytest.approx(standing.spent_usd)
+
+
 def test_workers_share_the_rates_and_the_places() -> None:
     assert Crew.of(HERE, 9) == Crew(2, 4)
     assert Crew.of(HERE, 1) == Crew(1, 1)
@@ -172,7 +193,11 @@ def test_workers_share_the_rates_and_the_places() -> None:
 
 @pytest.mark.parametrize(
     ("config", "told"),
-    [(ExtractConfig(), "asks no model"), (ExtractConfig(llm="openai:x", batch=True), "Batch API")],
+    [
+        (ExtractConfig(), "asks no model"),
+        (ExtractConfig(llm="openai:x", batch=True), "Batch API"),
+        (ExtractConfig(llm="vllm:x"), "has none"),
+    ],
 )
 def test_what_needs_no_cluster_says_so(tmp_path: Path, config: ExtractConfig, told: str) -> None:
     with pytest.raises(ConfigError, match=told):

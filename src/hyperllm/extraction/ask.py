@@ -241,6 +241,8 @@ def still_open(ledger: Ledger, questions: Iterator[Question[Any]], outcome: Outc
 
 def over_budget(budget: Budget) -> str:
     """Why nothing more is asked."""
+    if budget.most is None:  # a worker's, which others share
+        return "the budget has no room for the next call"
     return f"the next call could pass the budget of ${budget.most:g}; ${budget.spent:,.4f} are spent"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -35,6 +35,7 @@ from hyperllm.scale.blocks import rows_of, through, watched, written
 from hyperllm.scale.book import Answered, Book, Failed, Judged, Known, News, Refused, Standing
 from hyperllm.scale.cluster import Cluster
 
+T = TypeVar("T")
 FOLDER = ".asking"
 """Where blocks of questions wait, in the workspace."""
 ROUNDS = 16
@@ -88,6 +89,20 @@ class Desk:
                 "the process that keeps the ledger is dead; what was answered is kept, repeat the command to go on"
             ) from None
 
+    def watched(self, work: Callable[[], T], show: Callable[[Standing], object]) -> T:
+        """What ``work`` returns, while it is shown how far the workers are; an interruption lets them finish calls."""
+        with self.explaining():
+            return watched(work, lambda: show(self.ask("standing")), lambda: self.ask("stop", "", "it was interrupted"))
+
+    @contextmanager
+    def explaining(self) -> Generator[None]:
+        """Whatever fails in the block, fails of the book where that is dead."""
+        try:
+            yield
+        except Exception:
+            self.ask("standing")
+            raise
+
 
 @contextmanager
 def opened_book(path: Path, cluster: Cluster, caller: Caller) -> Generator[Desk]:
@@ -119,6 +134,8 @@ class RayAsking:
             raise ConfigError(f"{self.config.llm!r} asks no model, so there is nothing for Ray to do; leave out --ray")
         if self.config.batch:
             raise ConfigError("a Batch API works by itself, so there is nothing for Ray to do; leave out --ray")
+        if self.config.llm.startswith(VLLM) and not self.cluster.gpus:
+            raise ConfigError(f"{self.config.llm!r} runs on GPUs of the cluster, which has none")
 
     def __call__(
         self,
@@ -136,9 +153,7 @@ class RayAsking:
         size = ENGINE_BLOCK if self.config.llm.startswith(VLLM) else max(LEAST, ROUNDS * crew.places)
         with written(self.workspace / FOLDER, rows, QUESTION, size) as paths:
             if paths:
-                self._ask(
-                    paths, crew, caller, outcome, lambda standing: _show(progress, caller, outcome, standing, total)
-                )
+                self._ask(paths, crew, caller, outcome, lambda now: _show(progress, caller, outcome, now, total))
         return outcome
 
     def _ask(
@@ -150,11 +165,7 @@ class RayAsking:
         show: Callable[[Standing], None],
     ) -> None:
         with opened_book(self.workspace / LEDGER, self.cluster, caller) as book:
-            told_to_each = self.config, caller.price, crew, book
-            ends = through(
-                paths, AskingWorker, told_to_each, processes=crew.processes, num_cpus=_processors(self.config)
-            )
-            tables = watched(lambda: list(ends), lambda: show(book.ask("standing")))
+            tables = book.watched(lambda: self._ends(paths, crew, caller, book), show)
             standing: Standing = book.ask("close")
         _count(tables, caller.ledger, outcome)
         show(standing)

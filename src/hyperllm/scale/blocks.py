@@ -9,8 +9,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -78,17 +77,20 @@ def through(
                 yield table
 
 
-def watched(work: Callable[[], T], look: Callable[[], object]) -> T:
-    """What ``work`` returns, in a thread of its own, while this one looks how far it is."""
+def watched(work: Callable[[], T], look: Callable[[], object], stop: Callable[[], object]) -> T:
+    """What ``work`` returns, in a thread of its own, while this one looks how far it is.
+
+    Where looking is interrupted, ``stop`` is called, which should let the work end soon, and the end is waited for.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="blocks") as pool:
         running = pool.submit(work)
-        while True:
-            try:
-                return running.result(timeout=LOOK_S)
-            except Late:
-                if running.done():
-                    raise
+        try:
+            while not wait([running], timeout=LOOK_S).done:
                 look()
+        except BaseException:
+            stop()
+            raise
+        return running.result()
 
 
 def rows_of(paths: pa.Table) -> Iterable[list[dict[str, Any]]]:

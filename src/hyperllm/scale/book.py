@@ -135,7 +135,7 @@ class Book:
 
         Whoever had them before is dead: a block is given out anew only then, so its open calls are lost.
         """
-        if self._broke or self._failure is not None:
+        if self._over:
             return None
         known = [self._known(key, about) for key, about in questions]
         self._ledger.settle()
@@ -154,11 +154,13 @@ class Book:
         return Known(None, replies)
 
     async def begin(self, call: Call, cost: float, news: Sequence[News] = ()) -> int | None:
-        """A row for a call that may cost so much, settled; None where the budget has no room for it.
+        """A row for a call that may cost so much, settled; None where the budget has no room for it, or all shall stop.
 
         Waits while calls on their way may still make room. ``news`` of earlier calls is written with it.
         """
         self._write(news)
+        if self._over:
+            return None
         try:
             await self._budget.reserve(cost)
         except BudgetReached:
@@ -174,8 +176,12 @@ class Book:
         self._ledger.settle()
 
     async def stop(self, kind: str, reason: str) -> None:
-        """A worker cannot go on, so nobody shall; the first reason counts."""
+        """Somebody cannot go on, so nobody shall; the first reason counts. Calls on their way are still written."""
         self._failure = self._failure or (ConfigError if kind == "ConfigError" else ProviderUnavailable)(reason)
+
+    @property
+    def _over(self) -> bool:
+        return self._broke or self._failure is not None
 
     async def standing(self) -> Standing:
         """How far all are."""

@@ -73,7 +73,7 @@ def data_of_ray() -> Any:
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it has to say is raised too
     return ray.data
 
 

@@ -97,7 +97,8 @@ class RayEncoding:
         with opened_book(self.workspace / LEDGER, self.cluster, model.caller) as book:
             remote = RemoteModel(model.at.base_url, model.dimensions, model.series, model.caller.price, crew, book)
             recipe = Recipe(model.name, label(model), remote)
-            self._through(recipe, rows, total, GROUP * crew.places, crew.processes, WAITS, store, progress)
+            with book.explaining():
+                self._through(recipe, rows, total, GROUP * crew.places, crew.processes, WAITS, store, progress)
             standing: Standing = book.ask("close")
         if standing.failure is not None:
             raise standing.failure

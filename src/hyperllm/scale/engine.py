@@ -18,7 +18,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperllm.errors import ConfigError
 from hyperllm.extraction.ask import Asker, Question, complaint, repair
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.interview import identity
@@ -79,8 +78,6 @@ def ask_engine(paths: Sequence[Path], config: ExtractConfig, cluster: Cluster, b
     data = data_of_ray()
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    if not cluster.gpus:
-        raise ConfigError(f"{config.llm!r} runs on GPUs of the cluster, which has none")
     engine = Engine(config)
     settings = vLLMEngineProcessorConfig(
         model_source=config.llm.partition(":")[2],
