@@ -124,8 +124,8 @@ def test_vectors_equal_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster
     ours, theirs = (
         Semantics.load(shop / "semantics" / "hash", users=split.users, items=split.items) for shop in (spread, plain)
     )
-    assert np.array_equal(ours.items, theirs.items)
-    assert np.array_equal(ours.users, theirs.users)
+    assert np.array_equal(ours.item_vectors, theirs.item_vectors)
+    assert np.array_equal(ours.user_vectors, theirs.user_vectors)
 
 
 def comparable(found: Found) -> list[tuple[Any, ...]]:
