@@ -23,6 +23,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from sys import executable
 from threading import Event, Thread
+from typing import Any
 
 import polars as pl
 from calls import shop
@@ -139,35 +140,53 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def overhead(folder: Path, options: argparse.Namespace) -> None:
-    """Print seconds with and without Ray."""
-    from hyperllm.scale.asking import RayAsking
-    from hyperllm.scale.cluster import joined
-    from hyperllm.scale.encoding import RayEncoding
-
+    """Print seconds with and without Ray, on workspaces that are equal."""
     rows: list[list[str]] = []
     with server(options.latency, options.workers) as url:
         config = ExtractConfig(llm="openai:fake", base_url=url, workers=options.workers, only="items")
         for items in options.sizes:
-            plain, spread = (shop(folder / f"{kind}{items}", items) for kind in ("plain", "ray"))
-            one = timed(lambda plain=plain: extract(plain, config))
-            encoded = timed(lambda plain=plain: embed(plain, encoder=options.encoder))
-            began = time.perf_counter()
-            with joined(cpus=options.processes) as cluster:
-                joining = time.perf_counter() - began
-                asking = RayAsking(spread, config, cluster)
-                other = timed(lambda spread=spread, asking=asking: extract(spread, config, asking=asking))
-                encoding = RayEncoding(spread, cluster)
-                again = timed(lambda spread=spread, e=encoding: embed(spread, encoder=options.encoder, encoding=e))
-            for name, ours, theirs in (("extract", one, other), (f"embed, {options.encoder}", encoded, again)):
-                told = (
-                    f"{ours:.1f}",
-                    f"{theirs:.1f}",
-                    f"{joining:.1f}",
-                    f"{theirs - ours:+.1f}",
-                    f"{ours / theirs:.2f}x",
-                )
-                rows.append([name, f"{items:,}", *told])
-    table(["stage", "items", "plain, s", "on Ray, s", "to start Ray, s", "difference, s", "ratio"], rows)
+            plain = shop(folder / f"plain{items}", items)
+            spread = Path(shutil.copytree(plain, folder / f"ray{items}"))
+            for name in options.stages:
+                work = asking if name == "extract" else encoding
+                rows.append([name, f"{items:,}", *work(plain, spread, config, options)])
+    table(["stage", "items", "plain, s", "on Ray, s", "and to start Ray, s", "ratio"], rows)
+
+
+def asking(plain: Path, spread: Path, config: ExtractConfig, options: argparse.Namespace) -> list[str]:
+    """Seconds of one extraction without and with Ray."""
+    from hyperllm.scale.asking import RayAsking
+
+    return compared(
+        lambda: extract(plain, config),
+        lambda cluster: extract(spread, config, asking=RayAsking(spread, config, cluster)),
+        options.processes,
+    )
+
+
+def encoding(plain: Path, spread: Path, config: ExtractConfig, options: argparse.Namespace) -> list[str]:
+    """The same for one encoding of all item texts."""
+    from hyperllm.scale.encoding import RayEncoding
+
+    del config
+    how = {"encoder": options.encoder, "tags": "none"}
+    return compared(
+        lambda: embed(plain, **how),
+        lambda cluster: embed(spread, **how, encoding=RayEncoding(spread, cluster)),
+        options.processes,
+    )
+
+
+def compared(plain: Callable[[], object], spread: Callable[[Any], object], processes: int) -> list[str]:
+    """Seconds without Ray, with it, and until it has started."""
+    from hyperllm.scale.cluster import joined
+
+    ours = timed(plain)
+    began = time.perf_counter()
+    with joined(cpus=processes) as cluster:
+        joining_s = time.perf_counter() - began
+        theirs = timed(lambda: spread(cluster))
+    return [f"{ours:.1f}", f"{theirs:.1f}", f"{joining_s:.1f}", f"{ours / (theirs + joining_s):.2f}x"]
 
 
 def main() -> None:
@@ -182,13 +201,14 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two kills, on average")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--sizes", type=int, nargs="*", default=[500, 2000, 8000])
+    parser.add_argument("--stages", nargs="*", default=["extract", "embed"], help="extract, embed")
     parser.add_argument("--encoder", default="hash")
     options = parser.parse_args()
     os.environ.pop("OPENAI_API_KEY", None)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     work = {"kill": kill, "overhead": overhead}
     for what in options.what:
-        folder = Path(tempfile.mkdtemp(dir=options.__dict__.get("folder")))
+        folder = Path(tempfile.mkdtemp())
         try:
             work[what](folder, options)
         finally:
