@@ -42,3 +42,5 @@ def test_a_few_users_need_no_cluster(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_process_a_processor_and_no_more_than_are_wanted() -> None:
     cluster = Cluster(cpus=4, gpus=0, node="here")
     assert [cluster.workers(most) for most in (1, 3, 100)] == [1, 3, 4]
+    assert Cluster(cpus=4, gpus=0, node="here", memory_bytes=1000).workers(9, bytes_each=400) == 2
+    assert Cluster(cpus=4, gpus=0, node="here", memory_bytes=100).workers(9, bytes_each=400) == 1

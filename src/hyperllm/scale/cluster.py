@@ -32,15 +32,18 @@ _QUIET = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray that this process has joined: its processors and GPUs, and the node that this process is on."""
+    """A Ray that this process has joined: its processors, GPUs and memory, and the node that this process is on."""
 
     cpus: int
     gpus: int
     node: str
+    memory_bytes: int | None = None
+    """Of all machines together, for what runs there; None where Ray does not say."""
 
-    def workers(self, most: int) -> int:
-        """How many processes share the work: one a processor, at most ``most``, at least one."""
-        return max(1, min(self.cpus, most))
+    def workers(self, most: int, *, bytes_each: int = 0) -> int:
+        """How many processes share the work: one a processor, at most ``most`` and as many as fit, at least one."""
+        fit = most if not bytes_each or self.memory_bytes is None else self.memory_bytes // bytes_each
+        return max(1, min(self.cpus, most, fit))
 
 
 @contextmanager
@@ -113,4 +116,5 @@ def _processors() -> int:
 def _cluster(ray: Any) -> Cluster:
     there = ray.cluster_resources()
     cpus, gpus = (int(there.get(kind, 0)) for kind in ("CPU", "GPU"))
-    return Cluster(max(1, cpus), gpus, ray.get_runtime_context().get_node_id())
+    memory = int(there["memory"]) if "memory" in there else None
+    return Cluster(max(1, cpus), gpus, ray.get_runtime_context().get_node_id(), memory)

@@ -34,6 +34,8 @@ from hyperllm.serving.storage import find
 Progress = Callable[[int, int], object]
 BLOCK = 4 * BATCH
 """Users of a file."""
+PROCESS_BYTES, ID_BYTES = 300_000_000, 200
+"""What a process holds for itself, beside the arrays that a machine holds once: libraries, and the names of all ids."""
 ABOUT = "made_from"
 _USERS = pa.schema({"start": pa.int64(), "stop": pa.int64(), "part": pa.string()})
 _WRITTEN = pa.schema({"users": pa.int64(), "rows": pa.int64()})
@@ -66,17 +68,23 @@ def recommend_all(
     """
     check_k(wanted.k)
     _check_out(out)
-    users = len(Recommender.load(wanted.folder).users)
+    users, ids = _counts(wanted.folder)
     parts = _Parts.begun(out.with_name(f".{out.name}.parts"), wanted.digest(), users, block)
     done = parts.finished
     with written(parts.folder / "users", parts.open(), _USERS, 1) as paths:
         if paths:
-            processes = cluster.workers(len(paths))
+            processes = cluster.workers(len(paths), bytes_each=PROCESS_BYTES + ID_BYTES * ids)
             for table in through(paths, RecommendingWorker, (wanted,), processes=processes, num_cpus=1):
                 done += sum(table["users"].to_pylist())
                 if progress is not None:
                     progress(done, users)
     return parts.become(out)
+
+
+def _counts(folder: Path) -> tuple[int, int]:
+    """(users, users and items) of a model."""
+    shop = Recommender.load(folder)
+    return len(shop.users), len(shop.users) + len(shop.items)
 
 
 def _check_out(out: Path) -> None:
