@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -131,7 +132,7 @@ def bounds(count: int, parts: int) -> list[slice]:
     """``count`` things in ``parts`` consecutive parts whose sizes differ by one at most, larger ones first."""
     small, more = divmod(count, parts)
     starts = [n * small + min(n, more) for n in range(parts + 1)]
-    return [slice(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(starts)]
 
 
 class _Sum(torch.autograd.Function):
@@ -205,8 +206,8 @@ class SpreadColumns(Columns):
 
     def dealt(self, rows: Tensor, *, lead: int) -> tuple[slice, Tensor]:
         """A consecutive part for each."""
-        parts = bounds(len(rows), self.group.size)
-        mine = [self.put_together(rows[part], lead=lead, owner=owner) for owner, part in enumerate(parts)]
+        parts, widths = bounds(len(rows), self.group.size), self._widths(rows.shape[1] - lead)
+        mine = [self._blocks(rows[part], lead, owner, widths) for owner, part in enumerate(parts)]
         return parts[self.group.rank], mine[self.group.rank]
 
     def whole(self, rows: Tensor, *, lead: int) -> Tensor:
@@ -226,12 +227,18 @@ class SpreadColumns(Columns):
 
         Elsewhere nothing, (0, lead + d, …). Columns are padded to equal numbers on their way.
         """
-        blocks = [self._block(rows[at : at + ROWS], lead, owner) for at in range(0, max(1, len(rows)), ROWS)]
+        return self._blocks(rows, lead, owner, self._widths(rows.shape[1] - lead))
+
+    def _widths(self, own: int) -> list[int]:
+        return [part.stop - part.start for part in bounds(self.width(own), self.group.size)]
+
+    def _blocks(self, rows: Tensor, lead: int, owner: int | None, widths: Sequence[int]) -> Tensor:
+        starts = range(0, max(1, len(rows)), ROWS)
+        blocks = [self._block(rows[at : at + ROWS], lead, owner, widths) for at in starts]
         return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
-    def _block(self, rows: Tensor, lead: int, owner: int | None) -> Tensor:
+    def _block(self, rows: Tensor, lead: int, owner: int | None, widths: Sequence[int]) -> Tensor:
         own = rows.shape[1] - lead
-        widths = [part.stop - part.start for part in bounds(self.width(own), self.group.size)]
         sent = torch.zeros(len(rows), widths[0], *rows.shape[2:], dtype=rows.dtype, device=self.group.device)
         sent[:, :own] = rows[:, lead:]
         parts = self.group.all(sent) if owner is None else self.group.at(owner, sent)

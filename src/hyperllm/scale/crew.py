@@ -1,4 +1,4 @@
-"""The processes of a grid as the crew that trains: gradients, checkpoints and results of tables whose columns are apart.
+"""The processes of a grid as the crew that trains: gradients, checkpoints and results of tables in columns.
 
 Knows which parameters of a framework have columns, and that a checkpoint is the one that a single process writes: it is
 continued by any number of processes. Does not know how processes are started.
@@ -88,17 +88,21 @@ class SpreadCrew:
 
     def fit(self, framework: Framework, limits: FitConfig, **told: Any) -> FitReport:
         """Each process trains its columns; validation and stopping are the same in all of them."""
-        if not isinstance(framework, (Base, Integration, SemanticExtraction)) or framework.config.compat:
+        self.prepare(framework)
+        return fit(_Share(framework, self.grid.world.size), limits, store=_Store(self), **told)
+
+    def prepare(self, framework: Framework) -> None:
+        """Let its optimisers add up gradients before each step; raises `ConfigError` where it cannot be shared out."""
+        if type(framework) not in (Base, Integration, SemanticExtraction) or framework.config.compat:
             raise ConfigError(
                 "several processes train the frameworks base and hyperllm, without --compat; use one process for others"
             )
         if (most := framework.config.dim) < self.grid.columns.size:
             raise ConfigError(
-                f"{self.grid.columns.size} processes cannot share out dim = {most} columns; use at most {most}, or more "
-                "replicas"
+                f"{self.grid.columns.size} processes cannot share out dim = {most} columns; use at most {most}, "
+                "or more replicas"
             )
         _sum_gradients(framework, self.grid)
-        return fit(_Share(framework, self.grid.world.size), limits, store=_Store(self), **told)
 
     def whole(self, rows: Tensor, *, lead: int) -> Tensor:
         """Through the first process's own crew; other replicas have the same."""
@@ -145,7 +149,7 @@ class SpreadCrew:
 
 @dataclass(frozen=True)
 class _Share:
-    """A framework in one of so many ``processes``, as the task of a training loop: it answers for its share of the loss."""
+    """A framework in one of so many ``processes``, as a training loop's task: it answers for its share of the loss."""
 
     framework: Framework
     processes: int
@@ -182,7 +186,7 @@ class _Shared(torch.autograd.Function):
 
 
 def _sum_gradients(framework: Framework, grid: Grid) -> None:
-    """Before a step, add up what the copies of a parameter were charged with: columns over replicas, the rest over all."""
+    """Before a step, add up what copies of a parameter are charged with: of columns over replicas, else over all."""
     apart = layouts(framework)
     names = {id(parameter): name for name, parameter in framework.named_parameters()}
 

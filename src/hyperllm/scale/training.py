@@ -77,7 +77,8 @@ def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | str
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return trainer.fit().return_value
+            ended: Any = trainer.fit().return_value
+            return ended
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
