@@ -4,7 +4,8 @@ A generated Parquet file of power-law clicks goes through `hyperllm prepare --me
 `hyperllm train` and `hyperllm recommend --all`, each a process of its own. A watcher adds up what the stage's process
 and its children hold, 20 times a second, and kills the stage when that passes the limit; `peak` is the most the kernel
 saw, to the page. Resident memory counts mapped files as well, so it is stricter than a limit on what is allocated.
-`--compare N` also prepares the first N events both ways, and says whether the artifacts are the same.
+Before, the same is tried in memory, which the limit should end. `--compare N` also prepares the first N events both
+ways, and says whether the artifacts are the same.
 """
 
 from __future__ import annotations
@@ -127,9 +128,9 @@ def same(folder: Path, clicks: Path, events: int, options: Sequence[str]) -> tup
 def main() -> None:
     """Print a line a stage; exit with 1 where one passed the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=float, default=60e6)
-    parser.add_argument("--limit", default="1GB")
-    parser.add_argument("--core", type=int, default=30)
+    parser.add_argument("--events", type=float, default=1e8)
+    parser.add_argument("--limit", default="1.5GB")
+    parser.add_argument("--core", type=int, default=40)
     parser.add_argument("--compare", type=float, default=0)
     parser.add_argument("--folder", type=Path, default=Path("scale-prepare"))
     parser.add_argument("--keep", action="store_true", help="leave the folder")
@@ -144,14 +145,12 @@ def main() -> None:
     disk, memory = clicks.stat().st_size, 8 * COLUMNS * events
     print(f"{events:,} events: {shown(disk)} of Parquet, {shown(memory)} as a table; limit {shown(limit)}", flush=True)
     options = ("--core", str(chosen.core))
-    stages = [
-        watched(
-            "prepare",
-            ("prepare", str(shop), "--interactions", str(clicks), *options, "--memory-limit", chosen.limit),
-            limit,
-        )
-    ]
-    if not stages[0].killed:
+    prepare = ("prepare", str(shop), "--interactions", str(clicks), *options)
+    in_memory = watched("prepare, in memory", prepare, limit)
+    if shop.exists():
+        shutil.rmtree(shop)
+    stages = [watched("prepare", (*prepare, "--memory-limit", chosen.limit), limit)]
+    if not stages[-1].killed:
         report = load_report(shop)
         print(replace(report, skipped=False).text(), flush=True)
         steps = ("--set", f"batch_size={BATCH}", "--set", "epochs=1", "--set", "dim=32")
@@ -164,7 +163,8 @@ def main() -> None:
     if chosen.compare:
         more, equal = same(folder, clicks, int(chosen.compare), options)
         stages += more
-    rows = [(s.name, f"{s.elapsed_s:.0f}", shown(s.peak), "killed" if s.killed else "done") for s in stages]
+    every = [in_memory, *stages]
+    rows = [(s.name, f"{s.elapsed_s:.0f}", shown(s.peak), "killed" if s.killed else "done") for s in every]
     table(("stage", "s", "peak", ""), rows)
     if equal is not None:
         print(

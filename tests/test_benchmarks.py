@@ -24,7 +24,19 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["calls", "claim", "evaluate", "extract", "fused", "scale_data", "scaling", "step", "time_to_quality"]
+    "name",
+    [
+        "calls",
+        "claim",
+        "evaluate",
+        "extract",
+        "fused",
+        "scale_data",
+        "scale_prepare",
+        "scaling",
+        "step",
+        "time_to_quality",
+    ],
 )
 def test_it_explains_itself(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", [name, "--help"])
