@@ -1,0 +1,234 @@
+"""Training in several processes against one: `make bench WHAT=scale_train`.
+
+`equal` trains HGCF and HGCH, base and HyperLLM, on a workspace in 1, 2 and 4 processes under torchrun and prints how
+far losses, validation metrics and points are apart, what a step hands over, counted and by the formula, and what it
+takes. `killed` trains under Ray Train, ends one worker with SIGKILL in the middle, and compares what comes out with an
+undisturbed run. Both need a workspace with a split, a tag set and text vectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hyperllm import artifacts
+from hyperllm.backbones import BACKBONES
+from hyperllm.experiments.workspace import Workspace
+from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration, train_base, train_hyperllm
+from hyperllm.frameworks.base import Framework
+from hyperllm.frameworks.crew import Alone
+from hyperllm.frameworks.world import World
+from hyperllm.scale.cost import Branch, Step
+from hyperllm.serving.model import ScoreModel
+from hyperllm.training.loop import FitConfig
+
+SIZES = (1, 2, 4)
+RUNS = [(name, kind) for name in ("hgcf", "hgch") for kind in ("base", "hyperllm")]
+HYPER = {"meta_epochs": 1, "experts": 4}
+TIMED = 3  # steps
+
+
+def inputs(workspace: Path, kind: str) -> dict[str, Any]:
+    """What is trained on."""
+    place = Workspace.opened(workspace)
+    split = place.split()
+    if kind == "base":
+        return {"split": split}
+    tags, texts = place.chosen("tags", None), place.chosen("semantics", None)
+    return {"split": split, "tags": place.tags(tags), "semantics": place.semantics(texts, split)}
+
+
+def trained(workspace: Path, name: str, kind: str, crew: Any, epochs: int) -> dict[str, Any]:
+    """Epochs of every phase, and the points."""
+    told, limits, backbone = inputs(workspace, kind), FitConfig(epochs=epochs), BACKBONES[name]()
+    split = told.pop("split")
+    if kind == "base":
+        found = train_base(split, backbone=backbone, config=BaseConfig(), fit_config=limits, crew=crew)
+    else:
+        config = HyperLLMConfig(**HYPER)
+        found = train_hyperllm(split, **told, backbone=backbone, config=config, fit_config=limits, crew=crew)
+    phases = {phase: [(e.terms, e.metrics) for e in report.epochs] for phase, report in found.reports.items()}
+    return {"phases": phases, "points": np.concatenate([found.users, found.items])}
+
+
+def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
+    """Seconds of a step of the last phase, numbers that it hands over in sums, and those of the formula."""
+    told = inputs(workspace, kind)
+    world = World.of(told.pop("split"), **told)
+    with crew.together():
+        framework: Framework
+        if kind == "base":
+            framework = Base(world, BACKBONES[name](), BaseConfig())
+        else:
+            framework = Integration(world, BACKBONES[name](), HyperLLMConfig(**{**HYPER, "variant": "structural"}))
+        if not isinstance(crew, Alone):
+            crew.prepare(framework)
+        batches = framework.batches(1)
+        began = before = 0.0
+        paper: list[int] = []
+        for number in range(1 + TIMED):
+            if number == 1:  # the first one warms up
+                began, before = time.monotonic(), sums(crew)
+            batch = next(batches)
+            for optimizer in framework.optimizers:
+                optimizer.zero_grad()
+            torch.stack(list(framework.losses(batch).values())).sum().backward()
+            for optimizer in framework.optimizers:
+                optimizer.step()
+            paper.append(on_paper(framework, batch))
+        spent, numbers = (time.monotonic() - began) / TIMED, (sums(crew) - before) / TIMED
+    return {"step_s": spent, "numbers": numbers, "formula": sum(paper[1:]) / TIMED}
+
+
+def sums(crew: Any) -> int:
+    return 0 if isinstance(crew, Alone) else crew.grid.traffic.payload_bytes["sum"] // 4
+
+
+def on_paper(framework: Framework, batch: Any) -> int:
+    graph, hgch = framework.world.graph, type(framework.backbone).__name__ == "HGCH"
+    branches, rows, contrast = [Branch(graph.nodes, len(batch.user_item))], graph.nodes, 0
+    if isinstance(framework, Integration) and framework.tags is not None:
+        branches.append(Branch(framework.tags.graph.nodes, len(batch.tag)))
+        rows += framework.tags.graph.left
+        contrast = framework.tags.graph.right if batch.drawn is None else len(batch.drawn)
+    maps = 2 + 2 * framework.backbone.config.layers if hgch else 1
+    return Step(tuple(branches), rows, contrast, maps=maps).numbers()  # while no point is far out
+
+
+def take_part(workspace: Path, out: Path, epochs: int) -> None:
+    """All runs in one of the processes that torchrun started, or alone; the first writes what it found."""
+    from hyperllm.scale import launch
+    from hyperllm.scale.crew import SpreadCrew
+
+    torch.set_num_threads(1)
+    if "RANK" not in os.environ:
+        return written(workspace, out, Alone(), epochs)
+    with launch.joined("cpu", 1) as grid:
+        written(workspace, out, SpreadCrew(grid), epochs)
+    return None
+
+
+def written(workspace: Path, out: Path, crew: Any, epochs: int) -> None:
+    for name, kind in RUNS:
+        found = {**trained(workspace, name, kind, crew, epochs), **stepped(workspace, name, kind, crew)}
+        if crew.leads:
+            np.save(out.with_name(f"{out.name}-{name}-{kind}.npy"), found.pop("points"))
+            out.with_name(f"{out.name}-{name}-{kind}.json").write_text(json.dumps(found))
+
+
+def equal(workspace: Path, epochs: int) -> None:
+    """Start the processes and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        for size in SIZES:
+            here = [str(Path(__file__).resolve()), "part", "--workspace", str(workspace), "--epochs", str(epochs)]
+            words = [*here, "--out", f"{folder}/{size}"]
+            start = ["-m", "torch.distributed.run", "--nproc-per-node", str(size), "--"] if size > 1 else []
+            subprocess.run([sys.executable, *start, *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        print("| backbone | kind | processes | loss term | metric | point | numbers a step | formula | s a step |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for name, kind in RUNS:
+            one = loaded(Path(folder), 1, name, kind)
+            for size in SIZES:
+                print(row(name, kind, size, loaded(Path(folder), size, name, kind), one))
+
+
+def loaded(folder: Path, size: int, name: str, kind: str) -> dict[str, Any]:
+    found = json.loads((folder / f"{size}-{name}-{kind}.json").read_text())
+    return {**found, "points": np.load(folder / f"{size}-{name}-{kind}.npy")}
+
+
+def row(name: str, kind: str, size: int, found: dict[str, Any], one: dict[str, Any]) -> str:
+    term = metric = 0.0
+    for phase, epochs in one["phases"].items():
+        for (terms, metrics), (ours, measured) in zip(epochs, found["phases"][phase], strict=True):
+            term = max(term, *(abs(ours[k] - v) / max(1e-6, abs(v)) for k, v in terms.items()))
+            metric = max(metric, *(abs(measured[k] - v) for k, v in metrics.items()))
+    point = float(np.abs(found["points"] - one["points"]).max())
+    numbers = f"{found['numbers']:,.0f} | {found['formula']:,.0f}" if size > 1 else "0 | 0"
+    return f"| {name} | {kind} | {size} | {term:.1e} | {metric:.1e} | {point:.1e} | {numbers} | {found['step_s']:.3f} |"
+
+
+def killed(workspace: Path, epochs: int) -> None:
+    """Undisturbed, then with a worker lost halfway."""
+    options = [f"epochs={epochs}", f"patience={epochs}", "checkpoint_every_s=0", "meta_epochs=1", "experts=4"]
+    words = [sys.executable, "-m", "hyperllm", "train", str(workspace), "--ray", "--workers", "2"]
+    for option in options:
+        words += ["--set", option]
+    for run, lose in (("undisturbed", False), ("disturbed", True)):
+        began = time.monotonic()
+        process = subprocess.Popen([*words, "--run", run])
+        if lose:
+            reached = lost_one(process, workspace / "runs" / f".{run}.partial", epochs // 2)
+            print(f"a worker was killed after epoch {reached}")
+        if process.wait():
+            sys.exit(f"{run} ended with {process.returncode}")
+        print(f"{run}: {time.monotonic() - began:.0f} s")
+    one, other = (ScoreModel.load(workspace / "runs" / run / "model") for run in ("undisturbed", "disturbed"))
+    apart = max(float(np.abs(a - b).max()) for a, b in zip(sides(one), sides(other), strict=True))
+    print(f"vectors of the two runs are {apart:.1e} apart")
+
+
+def sides(model: ScoreModel) -> tuple[Any, Any]:
+    return np.asarray(model.user_vectors), np.asarray(model.item_vectors)
+
+
+def lost_one(process: subprocess.Popen[bytes], work: Path, wanted: int) -> int:
+    """Kill one of the training workers below ``process`` once so many epochs are kept."""
+    while process.poll() is None:
+        kept = artifacts.peek(work / ".checkpoint-phase2")
+        reached = 0 if kept is None else len(kept.facts["epochs"])
+        if reached >= wanted:
+            worker = max(pid for pid in below(process.pid) if "TrainWorker" in words_of(pid))
+            os.kill(worker, signal.SIGKILL)
+            return reached
+        time.sleep(0.1)
+    sys.exit("training ended before a worker could be killed")
+
+
+def below(root: int) -> list[int]:
+    """All descendants of a process."""
+    parent = {int(path.name): ppid(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    found = [pid for pid, above in parent.items() if above == root]
+    return found + [inner for pid in found for inner in below(pid)]
+
+
+def ppid(path: Path) -> int:
+    try:
+        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return -1
+
+
+def words_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("equal", "killed", "part"), default="equal")
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.what == "part":
+        take_part(given.workspace, given.out, given.epochs)
+    else:
+        {"equal": equal, "killed": killed}[given.what](given.workspace, given.epochs)
+
+
+if __name__ == "__main__":
+    main()
