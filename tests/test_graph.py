@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference import equations, hypercl
 
+from hyperllm.errors import DataError
 from hyperllm.graph import Graph, Triplets
 
 
@@ -35,6 +37,30 @@ def test_the_operator_is_row_normalised_with_self_loops_and_counts_duplicates_on
     np.testing.assert_allclose(dense(graph).sum(1), 1.0, atol=1e-6)
     np.testing.assert_allclose(graph.transposed.to_dense().numpy(), dense(graph).T)
     assert graph.nodes == left + right
+
+
+@given(bipartite())
+def test_pairs_alone_are_laid_out_as_a_graph_of_any_edges_is(world: tuple[int, int, np.ndarray, np.ndarray]) -> None:
+    left, right, cross, _ = world
+    graph, matrix = Graph.of(left, right, cross), np.eye(left + right)
+    matrix[cross[:, 0], cross[:, 1] + left] = matrix[cross[:, 1] + left, cross[:, 0]] = 1.0
+    expected = torch.from_numpy(matrix / matrix.sum(1, keepdims=True)).float()
+    for operator, wanted in ((graph.operator, expected), (graph.transposed, expected.T)):
+        assert torch.equal(operator.to_dense(), wanted)
+        starts, columns = operator.crow_indices(), operator.col_indices()
+        assert starts.dtype == columns.dtype == torch.int32
+        for start, stop in zip(starts[:-1], starts[1:], strict=True):
+            assert (columns[start:stop].diff() > 0).all()
+    assert torch.equal(graph.degree, torch.from_numpy(matrix.sum(1)).float())
+    assert graph.bipartite
+
+
+def test_more_numbers_than_32_bits_count_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cross = np.array([[0, 0], [1, 1], [1, 0]])
+    monkeypatch.setattr("hyperllm.graph.MOST", 9)
+    with pytest.raises(DataError, match="10 stored numbers"):
+        Graph.of(2, 2, cross)
+    assert Graph.of(2, 1, cross[[0, 2]]).nodes == 3
 
 
 @given(bipartite())

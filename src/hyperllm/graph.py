@@ -17,7 +17,11 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from hyperllm.errors import DataError
 from hyperllm.ids import Rows
+
+MOST = 2**31 - 1
+"""Stored numbers of an operator that its 32-bit row and column numbers can count."""
 
 warnings.filterwarnings("ignore", message=".*Sparse (CSR|invariant).*")
 
@@ -158,6 +162,11 @@ def _bipartite(left: int, right: int, cross: Rows, *, bipartite: bool) -> Graph:
     columns = rows.tocsc()
     degree = 1 + np.concatenate([np.diff(rows.indptr), np.diff(columns.indptr)]).astype(np.int64)
     start = np.concatenate([[0], np.cumsum(degree)])
+    if start[-1] > MOST:
+        raise DataError(
+            f"{rows.nnz:,} pairs of {left + right:,} nodes make {start[-1]:,} stored numbers; 32 bits count {MOST:,}. "
+            "Prepare with a higher --core or --min-rating."
+        )
     column = np.empty(start[-1], dtype=np.int32)
     ahead, behind = np.split(column, [start[left]])
     own = np.zeros(len(column), dtype=bool)
