@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def test_pairs_alone_are_laid_out_as_a_graph_of_any_edges_is(world: tuple[int, i
         assert torch.equal(operator.to_dense(), wanted)
         starts, columns = operator.crow_indices(), operator.col_indices()
         assert starts.dtype == columns.dtype == torch.int32
-        for start, stop in zip(starts[:-1], starts[1:], strict=True):
+        for start, stop in pairwise(starts.tolist()):
             assert (columns[start:stop].diff() > 0).all()
     assert torch.equal(graph.degree, torch.from_numpy(matrix.sum(1)).float())
     assert graph.bipartite
