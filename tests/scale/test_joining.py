@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -31,6 +33,14 @@ def test_an_address_may_be_left_out(words: list[str], said: list[str]) -> None:
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'hyperllm\[ray\]'"), joined():
+        pass
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'hyperllm[ray]'")
+def test_an_address_where_nobody_listens_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ConfigError, match=rf"no Ray answers at '127.0.0.1:{port}'"), joined(f"127.0.0.1:{port}"):
         pass
 
 

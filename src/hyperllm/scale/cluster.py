@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Generator
@@ -22,6 +23,8 @@ HERE = "local"
 """The address that means: start one on this machine."""
 STORE_BYTES = 200_000_000
 """Shared memory of a Ray that is started here; what passes through it are blocks of a few hundred rows."""
+PATIENCE_S = 10.0
+"""How long an address may take to answer."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -99,13 +102,22 @@ def _start(ray: Any, address: str, folder: str | None, cpus: int | None) -> None
         ray.init(address=HERE, _temp_dir=folder, **options)
         return
     try:
+        _knock(address)
         ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
             f"no Ray answers at {address!r} ({told}); start one with `ray start --head`, or say --ray alone to start "
             "one on this machine"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Raise an `OSError` where nobody listens: Ray itself would try again for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S):
+            pass
 
 
 def _processors() -> int:
