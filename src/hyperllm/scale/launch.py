@@ -15,12 +15,13 @@ import torch
 import torch.distributed as dist
 
 from hyperllm.errors import ConfigError
-from hyperllm.experiments.train import TrainedRun, TrainRequest, chosen_device
+from hyperllm.experiments.train import TrainedRun, TrainRequest, chosen_device, configured
 from hyperllm.experiments.train import train as work
 from hyperllm.frameworks.train import Progress
 from hyperllm.scale.columns import Grid
 from hyperllm.scale.crew import SpreadCrew
 
+SHARED = ("base", "hyperllm")
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for another one, which may be writing a checkpoint."""
 
@@ -51,10 +52,20 @@ def joined(device: str, replicas: int) -> Generator[Grid]:
             dist.destroy_process_group()
 
 
-def train(workspace: Path, request: TrainRequest, *, replicas: int = 1, progress: Progress | None = None) -> TrainedRun:
-    """`experiments.train.train` in each of the processes; what is trained is written once."""
+def refuse(request: TrainRequest) -> None:
+    """Raise `ConfigError` where several processes cannot do what is asked, before any is started."""
     if request.baseline is not None:
         raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; start it in one.")
+    found = configured(request)
+    if found is not None and (found.framework not in SHARED or found.framework_config.compat):
+        raise ConfigError(
+            f"several processes train {' and '.join(SHARED)}, without --compat; start others in one process."
+        )
+
+
+def train(workspace: Path, request: TrainRequest, *, replicas: int = 1, progress: Progress | None = None) -> TrainedRun:
+    """`experiments.train.train` in each of the processes; what is trained is written once."""
+    refuse(request)
     with joined(chosen_device(request.device), replicas) as grid:
         crew = SpreadCrew(grid)
         return work(workspace, request, progress=progress if crew.leads else None, crew=crew)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperllm.errors import ConfigError, HyperLLMError
-from hyperllm.experiments.train import TrainedRun, TrainRequest
+from hyperllm.experiments.train import TrainedRun, TrainRequest, planned
 from hyperllm.frameworks.train import Progress
 from hyperllm.scale import launch
 from hyperllm.scale.cluster import joined
@@ -46,20 +46,28 @@ def train(
     progress: Progress | None = None,
 ) -> TrainedRun:
     """`scale.launch.train` in workers of a Ray at ``address``, or of one that is started here."""
-    if request.baseline is not None:
-        raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; leave out --ray.")
+    launch.refuse(request)
+    planned(workspace, request)  # what the workspace lacks is said before anything is started
     with joined(address, cpus=workers.count) as cluster:
         on_gpus = bool(cluster.gpus) and request.device != "cpu"
         count = workers.count or (cluster.gpus if on_gpus else cluster.cpus)
         with _watched(progress) as board:
             told = {"workspace": workspace.resolve(), "request": request, "replicas": workers.replicas, "board": board}
             ended = _run(told, count, on_gpus=on_gpus)
-    if isinstance(ended, str):
-        raise HyperLLMError(ended)
+    if isinstance(ended, _Failed):
+        raise (ConfigError if ended.asked_wrongly else HyperLLMError)(ended.text)
     return ended
 
 
-def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | str:
+@dataclass(frozen=True)
+class _Failed:
+    """What no restart can heal."""
+
+    text: str
+    asked_wrongly: bool
+
+
+def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | _Failed:
     """What the first worker returns."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -83,7 +91,7 @@ def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | str
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _work(told: dict[str, Any]) -> TrainedRun | str:
+def _work(told: dict[str, Any]) -> TrainedRun | _Failed:
     """In a worker: train; what no restart can heal is returned, not raised."""
     import torch
 
@@ -92,7 +100,7 @@ def _work(told: dict[str, Any]) -> TrainedRun | str:
     try:
         return launch.train(told["workspace"], told["request"], replicas=told["replicas"], progress=progress)
     except HyperLLMError as error:
-        return str(error)
+        return _Failed(str(error), isinstance(error, ConfigError))
 
 
 class _Board:
@@ -142,14 +150,18 @@ def _watched(progress: Progress | None) -> Generator[Any]:
     board, over = actor.options(num_cpus=0).remote(), threading.Event()
 
     def look() -> None:
-        while not over.wait(_LOOK_S):
-            epochs, step = ray.get(board.taken.remote())
-            for note in epochs:
-                progress.epoch(*note)
-            if step is not None:
-                progress.step(*step)
+        epochs, step = ray.get(board.taken.remote())
+        for note in epochs:
+            progress.epoch(*note)
+        if step is not None:
+            progress.step(*step)
 
-    watcher = threading.Thread(target=look, name="watching", daemon=True)
+    def watch() -> None:
+        while not over.wait(_LOOK_S):
+            look()
+        look()
+
+    watcher = threading.Thread(target=watch, name="watching", daemon=True)
     watcher.start()
     try:
         yield board
