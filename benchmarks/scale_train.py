@@ -74,6 +74,7 @@ def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
             framework = Integration(world, BACKBONES[name](), HyperLLMConfig(**{**HYPER, "variant": "structural"}))
         if not isinstance(crew, Alone):
             crew.prepare(framework)
+        processes = 1 if isinstance(crew, Alone) else crew.grid.world.size  # each answers for its share of the loss
         batches = framework.batches(1)
         began = before = 0.0
         paper: list[int] = []
@@ -83,7 +84,7 @@ def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
             batch = next(batches)
             for optimizer in framework.optimizers:
                 optimizer.zero_grad()
-            torch.stack(list(framework.losses(batch).values())).sum().backward()
+            (torch.stack(list(framework.losses(batch).values())).sum() / processes).backward()
             for optimizer in framework.optimizers:
                 optimizer.step()
             paper.append(on_paper(framework, batch))
