@@ -40,9 +40,9 @@ def test_a_plan_takes_more_rows_where_there_is_more():
     assert small.bucket < large.bucket
     assert small.buckets(10**9) > large.buckets(10**9)
     assert Budget(10**9, 200 * 10**6).plan(held=5 * 10**8).block < small.block
-    with pytest.raises(DataError, match=r"1\.0 GB is too small.*needs 950 MB"):
+    with pytest.raises(DataError, match=r"1\.00 GB is too small.*needs 950 MB"):
         Budget(10**9, 200 * 10**6).plan(held=9 * 10**8)
-    assert shown(2_500_000_000) == "2.5 GB"
+    assert shown(2_500_000_000) == "2.50 GB"
     assert resident_bytes() > 10**6
 
 

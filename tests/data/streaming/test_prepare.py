@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperllm import artifacts
-from hyperllm.data.prepare import PrepareConfig, Prepared, prepare
+from hyperllm.cli import main
+from hyperllm.data.prepare import PrepareConfig, Prepared, load_report, prepare
 from hyperllm.data.sources.table import read_table
 from hyperllm.data.streaming.budget import Plan
 from hyperllm.data.streaming.prepare import TableRequest, prepare_within
 from hyperllm.errors import ConfigError, DataError, HyperLLMError
+from hyperllm.experiments.recipe import Recipe, run
 
 TINY = Plan(block=3, bucket=4)
 IDS = st.sampled_from(["7", "07", "007", "10", "9", "a", "B", "-1", "é", "10x", "a name longer than twelve letters"])
@@ -254,3 +256,27 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     (left / "log").write_bytes(b"half")
     prepare_within(tmp_path / "w", TableRequest(clicks), limit="4GB", config=PrepareConfig(core=1))
     assert not left.exists()
+
+
+def test_the_command_takes_a_limit_and_says_the_same(tmp_path, capsys):
+    clicks = saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": list(range(24))}), tmp_path / "c.csv")
+    arguments = ["--interactions", str(clicks), "--core", "1", "--json"]
+    told: list[str] = []
+    for name, more in (("a", []), ("b", ["--memory-limit", "4GB"])):
+        assert main(["prepare", str(tmp_path / name), *arguments, *more]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert files(tmp_path / "b") == files(tmp_path / "a")
+    assert main(["prepare", str(tmp_path / "c"), "--published", str(tmp_path), "--memory-limit", "4GB"]) == 2
+    assert "--memory-limit has no use beside --published" in capsys.readouterr().err
+
+
+def test_a_recipe_takes_a_limit(tmp_path):
+    saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": list(range(24))}), tmp_path / "c.csv")
+    text = '[prepare]\ninteractions = "c.csv"\ncore = 1\nmemory_limit = "{}"\n'
+    (tmp_path / "shop.toml").write_text(text.format("4GB"))
+    run(Recipe.read(tmp_path / "shop.toml"), workspace=tmp_path / "w", say=lambda line: None)
+    assert load_report(tmp_path / "w").card.interactions == 24
+    (tmp_path / "shop.toml").write_text(text.format("four"))
+    with pytest.raises(ConfigError, match="2GB"):
+        run(Recipe.read(tmp_path / "shop.toml"), workspace=tmp_path / "v", say=lambda line: None)

@@ -34,7 +34,7 @@ def size(text: str) -> int:
 
 def shown(value: float) -> str:
     """A number of bytes as people read it."""
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 @dataclass(frozen=True)
