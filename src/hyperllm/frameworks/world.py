@@ -74,7 +74,7 @@ class World:
             arrays += [self.semantics.user_vectors, self.semantics.item_vectors]
         for array in arrays:
             found.update(repr(array.shape).encode())
-            found.update(np.ascontiguousarray(array))
+            found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     def clicks(self) -> sparse.csr_array:
