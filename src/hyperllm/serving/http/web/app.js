@@ -148,7 +148,7 @@ addEventListener("hashchange", () => route());
 api.on("version", newer);
 api.on("locked", () => askForKey(() => route({ again: true })));
 setInterval(() => {
-  if (!document.hidden) api.health().catch(() => undefined);
+  if (!document.hidden && !api.isLocked()) api.health().catch(() => undefined);
 }, HEALTH_EVERY_MS);
 tint();
 route({ focus: false });

@@ -12,6 +12,7 @@ import { colourOf } from "./palette.js";
 import { combobox } from "./search.js";
 
 const LIT = 10;
+const COLOURS = { category: "category", level: "tag level" };
 const HELP = "Drag to move, wheel or pinch to zoom, double click to centre, click for details. Keys: arrows, + and −, 0 to start over, Enter for what is in the middle.";
 
 /** Draws the view. */
@@ -43,7 +44,7 @@ export async function show(root, place) {
 
   async function update({ params }) {
     const wanted = Object.fromEntries(["user", "item", "tag", "colour"].map((key) => [key, params.get(key)]));
-    const colour = wanted.colour === "level" ? "level" : "category";
+    const colour = wanted.colour in COLOURS ? wanted.colour : plain();
     if (colour !== state.colour) recolour(colour);
     const jobs = [];
     if (wanted.user !== state.user) jobs.push(enlighten(wanted.user));
@@ -54,9 +55,14 @@ export async function show(root, place) {
   }
 
   function address(changes) {
-    const all = { user: state.user, item: state.item, tag: state.tag, colour: state.colour === "level" ? "level" : null, ...changes };
+    const all = { user: state.user, item: state.item, tag: state.tag, colour: state.colour === plain() ? null : state.colour, ...changes };
     const found = Object.entries(all).filter(([, value]) => value !== null);
     return found.length ? to.disk(Object.fromEntries(found)) : "#/disk";
+  }
+
+  /** What is coloured by where the address says nothing: categories, if there are any. */
+  function plain() {
+    return data.categories.length ? "category" : "level";
   }
 
   function go(changes) {
@@ -80,9 +86,8 @@ export async function show(root, place) {
   }
 
   function chooseColour() {
-    const kinds = { category: "category", level: "tag level" };
-    choice.append(...Object.entries(kinds).map(([key, text]) => el("label", { class: "radio" },
-      el("input", { type: "radio", name: "colour", value: key, onchange: () => go({ colour: key === "level" ? key : null }) }), text)));
+    choice.append(...Object.entries(COLOURS).map(([key, text]) => el("label", { class: "radio" },
+      el("input", { type: "radio", name: "colour", value: key, onchange: () => go({ colour: key === plain() ? null : key }) }), text)));
   }
 
   function recolour(by) {

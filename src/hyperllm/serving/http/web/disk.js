@@ -5,8 +5,9 @@
 
 import { IDENTITY, apply, applyAll, carry, compose, fromCentre, inside, inverse, partly, toCentre } from "./moebius.js";
 import { listen } from "./gestures.js";
-import { SMALLEST_TAG, paint, tagSize } from "./paint.js";
+import { paint, tagSeen } from "./paint.js";
 import { groups, palette } from "./palette.js";
+import { Points } from "./points.js";
 
 const MARGIN_PX = 12;
 const LARGEST = 24;
@@ -18,7 +19,7 @@ const DARK = { history: [], recommended: [], user: null, focus: null, guest: nul
 /** A disk on `canvas`. `picked(mark)` and `pointed(mark, where)` hear { kind: "item" | "tag", index } or null. */
 export class Disk {
   constructor(canvas, { picked = () => undefined, pointed = () => undefined, quiet = false, signal }) {
-    Object.assign(this, { canvas, picked, pointed, quiet, map: IDENTITY, scale: 1, stride: 1, frameMs: 0, hover: null, lit: DARK, groups: [] });
+    Object.assign(this, { canvas, picked, pointed, quiet, map: IDENTITY, scale: 1, stride: 1, frameMs: 0, hover: null, lit: DARK, groups: [], layer: new Points() });
     this.context = canvas.getContext("2d");
     this.held = null;
     this.waits = false;
@@ -39,7 +40,7 @@ export class Disk {
     const seen = (part) => ({ ...part, xs: Float64Array.from(part.x), ys: Float64Array.from(part.y), vx: new Float64Array(part.x.length), vy: new Float64Array(part.x.length) });
     this.data = data;
     this.items = seen(data.items);
-    this.tags = { ...seen(data.tags), ordered: data.tags.items.map((_, index) => index).sort((a, b) => data.tags.items[b] - data.tags.items[a]) };
+    this.tags = { ...seen(data.tags), wide: data.tags.items.map((items) => 0.5 + 2 * Math.log10(1 + items)), ordered: data.tags.items.map((_, index) => index).sort((a, b) => data.tags.items[b] - data.tags.items[a]) };
     this.colour("category");
     this.tint();
     this.fit();
@@ -204,7 +205,9 @@ export class Disk {
       if (away < least) [best, least] = [{ kind, index }, away];
     };
     for (const index of [...lit.recommended, ...lit.history]) look("item", items, index, 8);
-    if (!this.quiet) for (let index = 0; index < tags.vx.length; index++) if (tags.shown[index] && tagSize(this, index) >= SMALLEST_TAG) look("tag", tags, index, 3);
+    for (let index = 0; !this.quiet && index < tags.vx.length; index++) {
+      if (tags.shown[index] && tagSeen(this, index)) look("tag", tags, index, 3);
+    }
     for (let index = 0; index < items.vx.length; index++) if (items.shown[index]) look("item", items, index, 0);
     return best;
   }

@@ -76,8 +76,15 @@ function parts(told) {
     "Parts of the score",
     found.length > 1 ? el("div", { class: "stack", "aria-hidden": "true" }, segments) : null,
     el("ul", { class: "plain parts" }, legend),
-    el("p", { class: "soft" }, `Score ${number(told.score)}.${distance}`),
+    el("p", { class: "soft" }, `Score ${sum(told.score, found.map(([, value]) => value))}.${distance}`),
   );
+}
+
+/** "1.036 = −2.621 + 3.656", or the score alone where it is not the sum of its parts. */
+function sum(score, values) {
+  const whole = values.reduce((all, value) => all + value, 0);
+  if (values.length < 2 || Math.abs(whole - score) > 1e-3 * (1 + Math.abs(score))) return number(score);
+  return `${number(score)} = ${values.map((value) => number(value)).join(" + ").replaceAll("+ −", "− ")}`;
 }
 
 const block = (heading, ...more) => el("section", {}, el("h4", {}, heading), more);

@@ -10,8 +10,11 @@ import { name, number, path, to } from "./format.js";
 /** Brand and where the item stands in the shop, in one line. */
 export function meta(item) {
   const categories = item.categories ?? [];
-  const parts = [item.brand ? el("span", { class: "maker" }, item.brand) : null, categories.length ? el("span", {}, path(categories)) : null];
-  return el("p", { class: "meta" }, parts.filter(Boolean));
+  if (!item.brand && !categories.length) return null;
+  return el(
+    "p", { class: "meta" },
+    item.brand ? el("span", { class: "maker" }, item.brand) : null, categories.length ? el("span", {}, path(categories)) : null,
+  );
 }
 
 /** An ordered list of cards. `why(entry)` gives an explanation where the entry brought none; without it there is none. */

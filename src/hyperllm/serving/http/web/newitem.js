@@ -91,11 +91,12 @@ export async function show(root, { signal }) {
   }
 
   async function tell(placed) {
+    placed.near.sort((a, b) => b.similarity - a.similarity);
     fill(
       result,
       placed.note ? el("p", { class: "note-line" }, placed.note) : null,
       el("section", {}, el("h2", {}, "Tags"), placed.tags.length ? pills(placed.tags) : el("p", { class: "soft" }, "No tag fits.")),
-      el("section", {}, el("h2", {}, "Nearest items"), placed.near.length ? el("ol", { class: "plain lines" }, placed.near.map((item) => el(
+      el("section", {}, el("div", { class: "line" }, el("h2", {}, "Nearest items"), el("span", { class: "soft" }, "similarity")), placed.near.length ? el("ol", { class: "plain lines" }, placed.near.map((item) => el(
         "li", {}, link(to.item(item.item_id), name(item)), el("span", { class: "end" }, number(item.similarity)),
       ))) : el("p", { class: "soft" }, "Nothing is near.")),
     );

@@ -71,6 +71,7 @@ function flattened(given, before = "") {
 
 function measured(given, key = "") {
   if (typeof given === "number" && key.endsWith("_s")) return duration(given);
+  if (typeof given === "number" && key.endsWith("_mb")) return bytes(given * 1e6);
   if (typeof given === "number" && /bytes$/.test(key)) return bytes(given);
   if (typeof given === "number" && /@|saturated/.test(key)) return given.toFixed(4);
   if (typeof given === "number" && !key && !Number.isInteger(given)) return given.toFixed(4);
@@ -78,7 +79,7 @@ function measured(given, key = "") {
 }
 
 /** "best_epoch" -> "best epoch"; units that are shown with the value leave the name. */
-const title = (key) => key.replace(/_(s|bytes)$/, "").replaceAll("_", " ");
+const title = (key) => key.replace(/_(s|mb|bytes)$/, "").replaceAll("_", " ");
 
 function table(head, rows) {
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table of ${head[0] || rows[0]?.[0]}` }, el(
