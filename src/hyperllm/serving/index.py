@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hyperllm import artifacts
-from hyperllm.errors import ConfigError, Corrupt, MisalignedArrays
+from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows
 from hyperllm.serving.metric import Layout, building, needed, searching, spare
@@ -43,7 +44,7 @@ class ApproximateIndex:
     """``graph`` over the items of ``model``; ``left_out`` (n,) are item rows that walks do not find.
 
     ``expansion`` is how many items a walk keeps in sight: more finds more and takes longer. ``threads`` walk at once, 0
-    for all cores.
+    for all cores; calls from several threads wait for each other.
     """
 
     model: ScoreModel
@@ -51,6 +52,7 @@ class ApproximateIndex:
     left_out: Rows
     expansion: int = 256
     threads: int = 0
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.graph.expansion_search = self.expansion
@@ -121,11 +123,13 @@ class ApproximateIndex:
     def topk(
         self, user_rows: Rows, k: int, *, mask: sparse.csr_matrix | None = None, candidates: Rows | None = None
     ) -> TopK:
-        """As `ScoreModel.topk`, but an item may be missed; never more than the ranking's tail, and no hidden one comes.
+        """As `ScoreModel.topk`, but an item may be missed; hidden ones never come, and k do wherever there are k.
 
         Few ``candidates``, or users from whom most is hidden, are ranked exactly.
         """
-        rows, step = np.asarray(user_rows, dtype=np.int64), users_at_once(check_k(k))
+        rows, step = _valid(user_rows, len(self.model.users), "user"), users_at_once(check_k(k))
+        if mask is not None and mask.shape != self.model.seen.shape:
+            raise MisalignedArrays(f"the mask has shape {mask.shape}; expected {self.model.seen.shape}.")
         chosen = None if candidates is None else np.unique(candidates)
         width = len(self.model.items) if chosen is None else len(chosen)
 
@@ -145,7 +149,8 @@ class ApproximateIndex:
 
     def similar(self, item_rows: Rows, k: int) -> TopK:
         """As `ScoreModel.similar`, but an item may be missed; of a model that is not hyperbolic it is exact."""
-        rows, step, items = np.asarray(item_rows, dtype=np.int64), users_at_once(check_k(k)), len(self.model.items)
+        step, items = users_at_once(check_k(k)), len(self.model.items)
+        rows = _valid(item_rows, items, "item")
         if self.model.geometry == "inner" or not _worth_a_walk(k + 1, items, items):
             return self.model.similar(rows, k)
         layout, points, found = _layout(self.model), self.model.item_points, [self.model.similar(rows[:0], k)]
@@ -225,7 +230,8 @@ class _Walk:
 
     def _fetched(self, rows: Rows, size: int, hidden: sparse.csr_matrix | None) -> TopK:
         """What a walk brings that keeps ``size`` items, and what it cannot reach, in exact order."""
-        row, column = _walked(self.index.graph, self.rough[rows], size, threads=self.index.threads)
+        with self.index.lock:
+            row, column = _walked(self.index.graph, self.rough[rows], size, threads=self.index.threads)
         row, column = (part[self.index.walked[column]] for part in (row, column))
         apart = best(self.left[rows], self.apart, size).items
         more, place = np.nonzero(apart != NOTHING)
@@ -258,6 +264,13 @@ def items_fingerprint(model: ScoreModel) -> str:
 def _worth_a_walk(size: int, candidates: int, items: int) -> bool:
     """Whether walking for ``size`` items beats ranking all candidates."""
     return candidates > 0 and size * items <= min(_LONGEST_WALK, items // 4) * candidates
+
+
+def _valid(rows: Rows, size: int, what: str) -> Rows:
+    rows = np.asarray(rows, dtype=np.int64)
+    if rows.ndim != 1 or (len(rows) and not 0 <= rows.min() <= rows.max() < size):
+        raise DataError(f"{what} rows must be a flat array of numbers from 0 to {size - 1:,}; got {rows!r}.")
+    return rows
 
 
 def _layout(model: ScoreModel) -> Layout:
