@@ -147,6 +147,10 @@ def test_the_legend_counts_and_hides(page: Any) -> None:
     assert keys == {"Hair Care": "40", "Skin Care": "40", "Makeup": "40", "Tags": "11"}
     page.click(".key >> text=Makeup")
     assert page.evaluate("document.querySelector('canvas').disk.items.shown.reduce((a, b) => a + b)") == 80
+    tint = "getComputedStyle(document.querySelector('.key .swatch')).backgroundColor"
+    by_day = page.evaluate(tint)
+    page.click("#theme")
+    assert page.evaluate(tint) != by_day
     page.get_by_label("tag level").check()
     page.wait_for_selector(".key >> text=Level 1")
     assert page.url.endswith("colour=level")

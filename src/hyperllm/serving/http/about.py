@@ -27,7 +27,7 @@ FILES = (
     "app.js", "api.js", "dom.js", "format.js", "search.js", "key.js",
     "find.js", "user.js", "controls.js", "lists.js", "explain.js", "item.js",
     "tags.js", "tree.js",
-    "atlas.js", "disk.js", "gestures.js", "paint.js", "points.js", "palette.js", "moebius.js",
+    "atlas.js", "legend.js", "marks.js", "disk.js", "gestures.js", "paint.js", "points.js", "palette.js", "moebius.js",
     "newitem.js", "report.js",
 )  # fmt: skip
 """Every file of the page. Nothing else is ever read from disk for a request."""

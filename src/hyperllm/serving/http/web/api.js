@@ -72,7 +72,9 @@ async function refusal(answer) {
   let said = "";
   try {
     said = (await answer.json()).error;
-  } catch { /* not JSON: the status has to do */ }
+  } catch {
+    /* not JSON: the status has to do */
+  }
   if (answer.status === 401) {
     key.drop();
     for (const heard of listeners.locked) heard();

@@ -26,14 +26,20 @@ export class Points {
   /** A disc about (x, y) of this radius, in a colour made by `packed`. */
   add(x, y, radius, colour) {
     const size = Math.max(2, Math.round(radius * SIZES));
-    const left = Math.floor(x), top = Math.floor(y), reach = (size / SIZES + 2) | 0;
+    const left = Math.floor(x),
+      top = Math.floor(y),
+      reach = (size / SIZES + 2) | 0;
     if (left < reach || top < reach || left >= this.width - reach || top >= this.height - reach) return;
-    const phase = ((y - top) * PHASES | 0) * PHASES + ((x - left) * PHASES | 0), key = size * PHASES * PHASES + phase;
+    const phase = (((y - top) * PHASES) | 0) * PHASES + (((x - left) * PHASES) | 0),
+      key = size * PHASES * PHASES + phase;
     let stamp = this.stamps.get(key);
-    if (stamp === undefined) this.stamps.set(key, stamp = this.cut(size / SIZES, phase));
-    const { offsets, cover } = stamp, pixels = this.pixels, base = top * this.width + left;
+    if (stamp === undefined) this.stamps.set(key, (stamp = this.cut(size / SIZES, phase)));
+    const { offsets, cover } = stamp,
+      pixels = this.pixels,
+      base = top * this.width + left;
     for (let n = 0; n < offsets.length; n++) {
-      const at = base + offsets[n], share = cover[n];
+      const at = base + offsets[n],
+        share = cover[n];
       pixels[at] = share === 255 ? colour : mixed(pixels[at], colour, share);
     }
   }
@@ -46,8 +52,11 @@ export class Points {
 
   /** Which pixels a disc covers, as offsets from the pixel of its middle, and how far, 1 … 255. */
   cut(radius, phase) {
-    const x = ((phase % PHASES) + 0.5) / PHASES, y = (Math.floor(phase / PHASES) + 0.5) / PHASES, reach = Math.ceil(radius + 1);
-    const offsets = [], cover = [];
+    const x = ((phase % PHASES) + 0.5) / PHASES,
+      y = (Math.floor(phase / PHASES) + 0.5) / PHASES,
+      reach = Math.ceil(radius + 1);
+    const offsets = [],
+      cover = [];
     for (let row = -reach; row <= reach; row++) {
       for (let column = -reach; column <= reach; column++) {
         const inside = radius + 0.5 - Math.hypot(column + 0.5 - x, row + 0.5 - y);
@@ -68,7 +77,7 @@ function mixed(under, colour, share) {
     const old = (under >>> shift) & 255;
     return (old + ((((colour >>> shift) & 255) - old) * share) / 255) << shift;
   };
-  return ((blend(0) | blend(8) | blend(16)) | ((alpha + ((255 - alpha) * share) / 255) << 24)) >>> 0;
+  return (blend(0) | blend(8) | blend(16) | ((alpha + ((255 - alpha) * share) / 255) << 24)) >>> 0;
 }
 
 /** "#0b85e0" as a pixel. */
