@@ -164,6 +164,11 @@ def test_similar_items(built: ApproximateIndex) -> None:
     assert (found.items != rows[:, None]).all()
     assert recall(found, truth) >= 0.99
     assert built.similar(rows, ITEMS).items.shape == (50, ITEMS)
+    for count in (0, 3, 400):
+        wanted = np.arange(count)
+        found, truth = built.similar(rows, 4, candidates=wanted), built.model.similar(rows, 4, candidates=wanted)
+        assert recall(found, truth) >= 0.99
+        np.testing.assert_array_equal(found.items == NOTHING, truth.items == NOTHING)
 
 
 def test_what_walks_do_not_find_is_ranked_beside_them() -> None:

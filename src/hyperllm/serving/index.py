@@ -147,13 +147,19 @@ class ApproximateIndex:
             found.append(walk.ranked(None if mask is None else mask[part], lambda few, part=part: exactly(part[few])))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
 
-    def similar(self, item_rows: Rows, k: int) -> TopK:
+    def similar(self, item_rows: Rows, k: int, *, candidates: Rows | None = None) -> TopK:
         """As `ScoreModel.similar`, but an item may be missed; of a model that is not hyperbolic it is exact."""
         step, items = users_at_once(check_k(k)), len(self.model.items)
         rows = _valid(item_rows, items, "item")
-        if self.model.geometry == "inner" or not _worth_a_walk(k + 1, items, items):
-            return self.model.similar(rows, k)
-        layout, points, found = _layout(self.model), self.model.item_points, [self.model.similar(rows[:0], k)]
+        chosen = None if candidates is None else np.unique(candidates)
+
+        def exactly(few: Rows) -> TopK:
+            return self.model.similar(few, k, candidates=chosen)
+
+        width = items if chosen is None else len(chosen)
+        if self.model.geometry == "inner" or not _worth_a_walk(k + 1, width, items):
+            return exactly(rows)
+        layout, points, found = _layout(self.model), self.model.item_points, [exactly(rows[:0])]
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             itself = sparse.csr_matrix(
@@ -161,8 +167,8 @@ class ApproximateIndex:
             )
             rough = layout.rows(np.pad(points[part], [(0, 0), (0, layout.factors)]))
             left = flipped(points[part].astype(np.float64))
-            walk = _Walk(self, k, left, self.model.near_side, rough, self._apart_near, None)
-            found.append(walk.ranked(itself, lambda few, part=part: self.model.similar(part[few], k)))
+            walk = _Walk(self, k, left, self.model.near_side, rough, self._apart_near, chosen)
+            found.append(walk.ranked(itself, lambda few, part=part: exactly(part[few])))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
 
     @cached_property
