@@ -286,7 +286,8 @@ def _layout(model: ScoreModel) -> Layout:
 
 
 def _graph(layout: Layout, **settings: int) -> Any:
-    return needed("usearch.index").Index(ndim=layout.columns, metric=building(layout), dtype="f32", **settings)
+    index = needed("usearch.index").Index
+    return index(ndim=layout.columns, metric=building(layout), dtype="f32", enable_key_lookups=False, **settings)
 
 
 def _blocks(model: ScoreModel, layout: Layout) -> Iterator[tuple[Rows, Floats]]:
