@@ -177,7 +177,7 @@ def _entries(served: Served, found: Sequence[Recommendation]) -> bytes:
     scores = [row.score for row in found]
     if any(row.reasons is not None for row in found):
         reasons = [telling.explanation(row, served.recommender.model) for row in found]
-        return served.entries.with_reasons(items, scores, reasons)
+        return served.entries.ranked(items, scores, reasons)
     return served.entries.ranked(items, scores)
 
 
@@ -186,7 +186,7 @@ def _similar(served: Served, items: Sequence[str], k: int) -> list[bytes]:
     found: dict[str, list[tuple[int, float]]] = {item: [] for item in items}
     for row in served.recommender.similar(list(found), k):
         found[row.query_id].append((served.recommender.items.row(row.item_id), row.score))
-    lists = [served.entries.ranked((row for row, _ in near), (score for _, score in near)) for near in found.values()]
+    lists = [served.entries.ranked([row for row, _ in near], [score for _, score in near]) for near in found.values()]
     made = {item: b'{"item":%b,"items":%b}' % (encoded(item), near) for item, near in zip(found, lists, strict=True)}
     return [made[item] for item in items]
 

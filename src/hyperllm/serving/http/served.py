@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from hyperllm.serving.http.entries import Entries, encoded
 from hyperllm.serving.http.finding import Finder
 from hyperllm.serving.http.tagtree import TagTree
 from hyperllm.serving.recommender import Recommender
+
+LIBRARY = version("hyperllm")
+"""Its version: another one may answer the same differently."""
 
 Ranked = tuple[list[int], list[float]]
 
@@ -43,6 +47,11 @@ class Served:
     def version_json(self) -> bytes:
         """The version as JSON."""
         return encoded(self.version)
+
+    @cached_property
+    def etag(self) -> str:
+        """One tag for all answers of a version, since an address says the rest."""
+        return f'"{LIBRARY}.{self.version}"'
 
     @cached_property
     def entries(self) -> Entries:

@@ -37,6 +37,8 @@ class Settings:
     """Threads for what is not batched."""
     waiting: int = 1_024
     """Requests that may wait for a thread or a batch; one more is told to come back later."""
+    remember: int = 2**26
+    """Bytes of finished lists kept while the model stays the same; 0 makes each anew."""
     empty_route: bool = False
     """Register ``GET /empty``, which does nothing: the yardstick of the benchmark."""
 
