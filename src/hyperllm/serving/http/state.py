@@ -134,10 +134,12 @@ class Live:
                 return False
             before, self._opened = self._opened, opened
             try:
-                self.current = self._made(self._whole(), swaps=self.current.swaps + 1)
+                made = self._made(self._whole(), swaps=self.current.swaps + 1)
+                made.warm_through()
             except BaseException:
                 self._opened = before
                 raise
+            self.current = self._warmed = made
             self._refused = None
             self.metrics.swapped()
             self._tell()
