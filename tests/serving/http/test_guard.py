@@ -208,7 +208,7 @@ def test_what_nobody_foresaw_is_three_words_and_a_traceback_on_the_server(
 @pytest.mark.parametrize(
     "wrong",
     [{"api_keys": ("short",)}, {"api_keys": ("has a blank in it",)}, {"hosts": ("*",)}, {"hosts": ("http://x",)},
-     {"rate_limit": -1}, {"max_body": 0}, {"workers": 0}, {"waiting": 0}],
+     {"rate_limit": -1}, {"max_body": 0}, {"workers": 0}, {"waiting": 0}, {"queued": 0}],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

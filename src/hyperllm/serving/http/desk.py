@@ -28,7 +28,7 @@ class Desk:
         """Threads and counters for ``live``."""
         metrics = live.metrics
         batcher = Batcher(waiting=settings.waiting, remember=settings.remember, metrics=metrics)
-        return cls(live, settings, metrics, batcher, Pool(workers=settings.workers, waiting=settings.waiting))
+        return cls(live, settings, metrics, batcher, Pool(workers=settings.workers, waiting=settings.queued))
 
     def close(self) -> None:
         """Finish what runs."""
