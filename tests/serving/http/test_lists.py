@@ -124,10 +124,14 @@ def test_what_would_take_minutes_is_refused(client: Client) -> None:
         {"users": users, "k": 1000},
         {"users": users[:200], "k": 10, "explain": True},
         {"users": users[:1], "k": 500, "diversity": 0.5},
+        {"users": users[:101], "k": 1, "explain": True},
     ):
         answer = client.post("/recommend", body)
         assert answer.status_code == 422
-        assert "smaller k" in answer.json()["error"] or "fewer" in answer.json()["error"]
+        assert "fewer" in answer.json()["error"]
+    histories = {f"guest {n}": ["i07"] * 1_000 for n in range(11)}
+    assert client.post("/fold-in", {"histories": histories, "k": 1}).status_code == 200
+    assert client.post("/fold-in", {"histories": histories, "k": 1, "explain": True}).status_code == 422
 
 
 def test_more_than_may_wait_is_told_to_come_back(make: Make) -> None:

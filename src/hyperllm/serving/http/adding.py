@@ -38,10 +38,11 @@ class Adding:
         return answer(served, body, status=201 if wanted.keep else 200)
 
     def _added(self, wanted: AddItems) -> tuple[Served, bytes]:
-        before = self._desk.live.current
-        served, placed, remarks = self._desk.live.place(_catalog(wanted.items), keep=wanted.keep)
-        told = {item["item_id"]: item for item in telling.placed_items(placed, before.recommender, remarks)}
-        return served, encoded({"version": served.version, "items": [told[item.item_id] for item in wanted.items]})
+        joined = self._desk.live.place(_catalog(wanted.items), keep=wanted.keep)
+        told = telling.placed_items(joined.placed, joined.before.recommender, joined.remarks)
+        items = {item["item_id"]: item for item in told}
+        body = {"version": joined.after.version, "items": [items[item.item_id] for item in wanted.items]}
+        return joined.after, encoded(body)
 
 
 def _catalog(items: list[NewItem]) -> Catalog:

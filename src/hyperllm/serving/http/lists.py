@@ -152,6 +152,8 @@ def _fold_in(served: Served, wanted: FoldIn) -> bytes:
     _known_items(served, wanted)
     for items in wanted.histories.values():
         rows(served.recommender.items, items, "item")
+    if wanted.explain and sum(map(len, wanted.histories.values())) > schemas.MOST_TOLD:
+        raise ConfigError(f"reasons take at most {schemas.MOST_TOLD:,} ids in all histories; ask for fewer users.")
     found = served.recommender.fold_in(
         wanted.histories,
         wanted.k,
@@ -207,9 +209,10 @@ def _known_items(served: Served, wanted: Wishes) -> None:
 def _check(wanted: Wishes, lists: int) -> None:
     """Refuse what would take minutes."""
     _check_size(lists, wanted.k)
-    if wanted.explain and lists * wanted.k > schemas.MOST_REASONS:
+    if wanted.explain and (lists > schemas.MOST_EXPLAINED or lists * wanted.k > schemas.MOST_REASONS):
         raise ConfigError(
-            f"an answer explains at most {schemas.MOST_REASONS:,} items; ask for fewer users or a smaller k."
+            f"an answer explains at most {schemas.MOST_EXPLAINED:,} lists and {schemas.MOST_REASONS:,} items; "
+            "ask for fewer users or a smaller k."
         )
     if wanted.order and (wanted.k > schemas.MOST_ARRANGED or lists * wanted.k > 10 * schemas.MOST_ARRANGED):
         raise ConfigError(

@@ -19,6 +19,10 @@ MOST_ENTRIES = 100_000
 """Most entries of one answer: users times k."""
 MOST_REASONS = 1_000
 """Most entries that one answer explains."""
+MOST_EXPLAINED = 100
+"""Most lists of one answer with reasons."""
+MOST_TOLD = 10_000
+"""Most ids in the histories of one answer with reasons: each is taken out once to see what it does."""
 MOST_PAIRS = 100
 """Most pairs of one ``POST /explain``."""
 MOST_ARRANGED = 200

@@ -56,6 +56,16 @@ class Encoders:
         return placed, [*([remark] if remark else []), *placed.notes]
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What became of new items: they were placed among those of ``before``, and ``after`` answers now."""
+
+    before: Served
+    after: Served
+    placed: Placed
+    remarks: list[str]
+
+
 class Live:
     """The current model of a folder. Reading `current` never waits; whoever changes it holds the lock."""
 
@@ -88,24 +98,27 @@ class Live:
         if self._watcher is not None:
             self._watcher.join()
 
-    def place(self, new: Catalog, *, keep: bool) -> tuple[Served, Placed, list[str]]:
+    def place(self, new: Catalog, *, keep: bool) -> Joined:
         """Place new items; with ``keep`` they stay, beside the model and in it.
 
-        Returns the model that then answers, what became of each item, and remarks. Raises `Taken`, and `DataError`
-        where an item is like nothing known.
+        Raises `Taken`, and `DataError` where an item is like nothing known.
         """
         if not keep:
             served = self.current
-            _check_free(served, new)
-            return served, *self._encoders.place(served.recommender.model, new)
+            return Joined(served, served, *self._placed(served, new))
         with self._lock:
-            served = self.current
-            _check_free(served, new)
-            placed, remarks = self._encoders.place(served.recommender.model, new)
+            before = self.current
+            placed, remarks = self._placed(before, new)
             self._additions.add(new, placed)
-            self.current = self._made(placed.model, swaps=served.swaps)
+            self.current = self._made(placed.model, swaps=before.swaps)
             self._tell()
-            return self.current, placed, remarks
+            return Joined(before, self.current, placed, remarks)
+
+    def _placed(self, served: Served, new: Catalog) -> tuple[Placed, list[str]]:
+        known = [item for item in new.items.ids if item in served.recommender.items]
+        if known:
+            raise Taken(f"the item {known[0]!r} is there already; a new item needs an id of its own.")
+        return self._encoders.place(served.recommender.model, new)
 
     def look(self) -> bool:
         """Take over a new model or new items if there are any; whether it did.
@@ -189,9 +202,3 @@ class Live:
             served.warm_through()
         except Exception:
             log.exception("something could not be prepared; it fails again when it is asked for")
-
-
-def _check_free(served: Served, new: Catalog) -> None:
-    known = [item for item in new.items.ids if item in served.recommender.items]
-    if known:
-        raise Taken(f"the item {known[0]!r} is there already; a new item needs an id of its own.")
