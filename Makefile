@@ -33,8 +33,8 @@ check: $(VENV)/.installed  ## style, types, floors
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default
-	$(BIN)/python benchmarks/$(or $(WHAT),step).py
+bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default, ARGS its options
+	$(BIN)/python benchmarks/$(or $(WHAT),step).py $(ARGS)
 
 results: $(VENV)/.installed  ## docs/results.md from the finished runs of WORKSPACE
 	$(BIN)/hyperllm paper all $(WORKSPACE) --tags keywords --set patience=20 --no-train --out $(WORKSPACE)/paper

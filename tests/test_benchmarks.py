@@ -24,7 +24,20 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["calls", "claim", "evaluate", "extract", "fused", "scaling", "step", "time_to_quality"]
+    "name",
+    [
+        "calls",
+        "claim",
+        "evaluate",
+        "extract",
+        "fused",
+        "index",
+        "newcomers",
+        "scaling",
+        "serve",
+        "step",
+        "time_to_quality",
+    ],
 )
 def test_it_explains_itself(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", [name, "--help"])

@@ -1,4 +1,4 @@
-"""``recommend``, ``similar``, ``explain``, ``fold-in`` and ``add-items``: a trained model at work."""
+"""``recommend``, ``similar``, ``explain``, ``fold-in``, ``add-items`` and ``index``: a trained model at work."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ Breadth = Annotated[float, typer.Option(help="From -1, rather specific items, to
 By = Annotated[str, typer.Option(help="What is broad: a small radius, or tags of a low level.")]
 Places = Annotated[int, typer.Option(help="Items a user.")]
 Why = Annotated[bool, typer.Option(help="Say why.")]
+Approximate = Annotated[bool, typer.Option(help="Rank through the index that `hyperllm index` built.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
     app.command("fold-in")(fold_in)
     app.command("add-items")(add_items)
+    app.command("index")(index)
 
 
 def ids(text: str | None) -> list[str]:
@@ -41,11 +43,11 @@ def ids(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def opened(workspace: Path, run: str) -> Recommender:
+def opened(workspace: Path, run: str, *, approximate: bool = False) -> Recommender:
     """The recommender of a run, with what was added to it."""
     from hyperllm.experiments.workspace import Workspace
 
-    return Recommender.load(Workspace.opened(workspace).run(run))
+    return Recommender.load(Workspace.opened(workspace).run(run), approximate=approximate)
 
 
 def _filter(categories: str | None, tags: str | None, only: str | None, exclude: str | None) -> Filter:
@@ -74,6 +76,7 @@ def recommend(
     diversity: Diversity = 0.0,
     breadth: Breadth = 0.0,
     by: By = "radius",
+    approximate: Approximate = False,
     all_: Annotated[bool, typer.Option("--all", help="All users, to --out.")] = False,
     out: Annotated[Path | None, typer.Option(help="Parquet file for --all.")] = None,
     json: Json = False,
@@ -81,7 +84,7 @@ def recommend(
     """The best items a user has not had yet."""
     if all_ == (users is not None) or all_ != (out is not None):
         raise ConfigError("recommend needs --users U1,U2, or --all together with --out FILE.parquet")
-    shop = opened(workspace, run)
+    shop = opened(workspace, run, approximate=approximate)
     asked: dict[str, Any] = {
         "filter_seen": not seen,
         "filter": _filter(categories, tags, only, exclude),
@@ -104,11 +107,12 @@ def similar(
     tags: Tags = None,
     only: Only = None,
     exclude: Exclude = None,
+    approximate: Approximate = False,
     json: Json = False,
 ) -> None:
     """The nearest items of an item."""
     chosen = _filter(categories, tags, only, exclude)
-    _show(opened(workspace, run).similar(ids(items), k, filter=chosen), json=json)
+    _show(opened(workspace, run, approximate=approximate).similar(ids(items), k, filter=chosen), json=json)
 
 
 def explain(
@@ -203,3 +207,25 @@ def add_items(
     for note in done.notes:
         show.say(note)
     typer.echo(done.text())
+
+
+def index(
+    workspace: Path,
+    run: str,
+    connectivity: Annotated[int, typer.Option(help="Items that each item is linked with.")] = 32,
+    expansion: Annotated[int, typer.Option(help="Items a walk keeps in sight: more finds more, slower.")] = 256,
+    threads: Annotated[int, typer.Option(help="Threads to build with, 0 for all cores.")] = 0,
+) -> None:
+    """Build an approximate index of a run's items, for catalogues where exact ranking takes too long."""
+    from hyperllm.experiments.workspace import Workspace
+    from hyperllm.serving.index import ApproximateIndex, place_of
+    from hyperllm.serving.model import ScoreModel
+
+    folder = Workspace.opened(workspace).run(run)
+    model = ScoreModel.load(folder / "model")
+    with show.Bar("linking items") as bar:
+        made = ApproximateIndex.build(
+            model, connectivity=connectivity, expansion=expansion, threads=threads, progress=bar
+        )
+    made.save(place_of(folder))
+    typer.echo(f"{len(model.items):,} items -> {place_of(folder)}; use it with --approximate")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -26,15 +26,17 @@ from hyperllm import artifacts
 from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows
+from hyperllm.serving import storage
 from hyperllm.serving.metric import Layout, building, needed, searching, spare
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.product import Doubles, Floats, ItemSide, flipped
 from hyperllm.serving.scan import best, of_pairs, users_at_once
 
 KIND = "index"
+SUBFOLDER = "index"
 Progress = Callable[[int, int], object]
 _GRAPH, _LEFT_OUT = "graph.usearch", "left_out.npy"
-_ITEMS_AT_ONCE = 2**14
+_ITEMS_AT_ONCE = 2**12
 _LONGEST_WALK = 4096
 _NEARBY = 16  # items in sight when an item is looked for from where it is
 
@@ -119,6 +121,13 @@ class ApproximateIndex:
             raise Corrupt(f"{str(folder)!r} does not hold a usable index ({error}). Build it again.") from None
         graph.metric = searching(layout)  # reading puts a built-in metric in its place
         return cls(model, graph, left_out, manifest.config["expansion"], threads)
+
+    def of(self, model: ScoreModel) -> ApproximateIndex:
+        """The index for other users of the same items, or for more items, which are ranked exactly beside the walks."""
+        if model is self.model:
+            return self
+        more = np.arange(len(self.model.items), len(model.items), dtype=np.int64)
+        return replace(self, model=model, left_out=np.concatenate([self.left_out, more]))
 
     def topk(
         self, user_rows: Rows, k: int, *, mask: sparse.csr_matrix | None = None, candidates: Rows | None = None
@@ -256,6 +265,15 @@ class _Walk:
             pairs = np.repeat(np.arange(len(self.left)), np.diff(hidden.indptr)) * width + hidden.indices
             keep &= ~np.isin(row * width + column, pairs)
         return keep
+
+
+def place_of(folder: Path | str) -> Path:
+    """Where the index of a run or of an exported model stands: in the run, or beside the model."""
+    folder = Path(folder).absolute()
+    inner = storage.find(folder)
+    if inner.name == storage.SUBFOLDER and (inner.parent / artifacts.MANIFEST).exists():
+        return inner.parent / SUBFOLDER
+    return inner.with_name(f"{inner.name}.{SUBFOLDER}")
 
 
 def items_fingerprint(model: ScoreModel) -> str:

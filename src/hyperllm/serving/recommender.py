@@ -26,6 +26,7 @@ from hyperllm.serving.disk import Disk
 from hyperllm.serving.explain import Explainer
 from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.frames import Recommendation, Recommendations, SimilarItem, SimilarItems
+from hyperllm.serving.index import ApproximateIndex, place_of
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.newcomers import Placed, encoder_for, place
 from hyperllm.serving.picture import Picture
@@ -42,31 +43,36 @@ class Recommender:
 
     ``score`` means: minus the hyperbolic distance for a hyperbolic model, the Lorentz product plus that of the factors
     for a fused one, the inner product for the others; it compares items for one user, not users with each other.
+    Ranking is exact unless there is an ``index``.
     """
 
     model: ScoreModel
+    index: ApproximateIndex | None = None
 
     @classmethod
-    def load(cls, path: Path | str) -> Recommender:
+    def load(cls, path: Path | str, *, approximate: bool = False) -> Recommender:
         """Open a run or its ``model/`` folder, with the items that were added to it.
 
-        Raises an `ArtifactError` that says what is wrong with it.
+        ``approximate`` ranks through the index that `hyperllm index` built, for very large catalogues. Raises an
+        `ArtifactError` that says what is wrong with either.
         """
-        return cls(Additions.beside(path).apply(ScoreModel.load(path)))
+        model = ScoreModel.load(path)
+        index = ApproximateIndex.load(place_of(path), model) if approximate else None
+        whole = Additions.beside(path).apply(model)
+        return cls(whole, None if index is None else index.of(whole))
 
     def in_memory(self) -> Recommender:
         """The same recommender without any file behind it."""
         model, content = self.model, self.model.content
         dense = isinstance(model.user_vectors, np.ndarray)
-        return Recommender(
-            replace(
-                model,
-                content=None if content is None else replace(content, vectors=np.array(content.vectors)),
-                user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
-                item_vectors=np.array(model.item_vectors),
-                seen=model.seen.copy(),
-            )
+        held = replace(
+            model,
+            content=None if content is None else replace(content, vectors=np.array(content.vectors)),
+            user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
+            item_vectors=np.array(model.item_vectors),
+            seen=model.seen.copy(),
         )
+        return Recommender(held, None if self.index is None else self.index.of(held))
 
     @property
     def users(self) -> Vocabulary:
@@ -144,6 +150,10 @@ class Recommender:
         seen = history_matrix(told, len(self.items))
         return self.model.with_users(Vocabulary(tuple(map(str, histories))), self.folding.vectors(seen), seen)
 
+    def ranked(self, rows: Rows, k: int, *, filter_seen: bool = True) -> TopK:
+        """The k best item rows of user rows (b,), for whoever makes lists of their own."""
+        return self._found(self.model, rows, k, filter_seen, None, None)
+
     def _found(
         self,
         model: ScoreModel,
@@ -155,10 +165,11 @@ class Recommender:
     ) -> TopK:
         check_k(k)
         candidates = None if filter is None else filter.rows(model)
-        mask = model.seen if filter_seen else None
-        if not order:
-            return model.topk(rows, k, mask=mask, candidates=candidates)
-        return order.arranged(model, model.topk(rows, order.pool(k), mask=mask, candidates=candidates), k)
+        ranker = model if self.index is None else self.index.of(model)
+        found = ranker.topk(
+            rows, order.pool(k) if order else k, mask=model.seen if filter_seen else None, candidates=candidates
+        )
+        return order.arranged(model, found, k) if order else found
 
     def _shown(self, model: ScoreModel, rows: Rows, found: TopK, *, explain: bool) -> Recommendations:
         scores = model.shown_scores(rows, found)
@@ -177,7 +188,8 @@ class Recommender:
         Nearness is minus the hyperbolic distance, also for a fused model, or the cosine for one that is not hyperbolic.
         """
         rows = self.items.rows(_ids(items, "items"), what="item")
-        found = self.model.similar(rows, k, candidates=None if filter is None else filter.rows(self.model))
+        ranker = self.index or self.model
+        found = ranker.similar(rows, k, candidates=None if filter is None else filter.rows(self.model))
         scores = self.model.similarities(rows, found.items)
         made = [
             SimilarItem(query, self.items.ids[item], n + 1, float(score[n]), self.model.titles[item])
@@ -197,7 +209,8 @@ class Recommender:
         encode, remark = encoder_for(self.model)
         placed = place(self.model, catalog, encode=encode)
         placed = replace(placed, notes=(*notes, *([remark] if remark else []), *placed.notes))
-        return Recommender(placed.model), placed
+        index = None if self.index is None else self.index.of(placed.model)
+        return Recommender(placed.model, index), placed
 
     @cached_property
     def disk(self) -> Disk:
