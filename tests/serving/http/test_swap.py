@@ -127,6 +127,19 @@ def test_files_of_two_models_never_mix(run: Path, live: Live, monkeypatch: pytes
     assert live.look()
 
 
+def test_the_watcher_outlives_a_broken_file_of_added_items(
+    live: Live, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live.watch(every_s=0.02)
+    run.with_name("mine.added.sqlite").write_bytes(b"this is no database, only some text that is long enough")
+    _wait(lambda: "the added items cannot be read" in caplog.text)
+    run.with_name("mine.added.sqlite").unlink()
+    before = live.current.version
+    train(run, OTHER.model)
+    _wait(lambda: live.current.version != before)
+    live.stop()
+
+
 def test_no_run_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(Incomplete, match="nothing"):
         Live(tmp_path / "nothing")
@@ -204,12 +217,10 @@ def test_no_answer_is_lost_or_mixed_while_models_are_swapped(
 def test_a_request_in_flight_is_answered_before_the_end(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
     body = json.dumps({"users": ["u00"], "k": 3}).encode()
-    head = (
-        f"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    )
+    head = ("POST /recommend HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Expect: 100-continue")
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-        client.sendall(f"{head}\r\n\r\n".encode())
-        time.sleep(0.3)
+        client.sendall("\r\n".join((*head, f"Content-Length: {len(body)}", "", "")).encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 100")  # now it waits for the body
         process.send_signal(signal.SIGTERM)
         _wait(lambda: not _accepts(port))
         client.sendall(body)

@@ -190,7 +190,10 @@ class Live:
             self._warm_through()
             if self._stopping.wait(every_s):
                 return
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("the added items cannot be read; those that are known stay")
 
     def _warm_through(self) -> None:
         """Prepare what takes seconds while the model answers already."""
