@@ -1,9 +1,9 @@
 """New items and new users of a finished run, by the protocol: `make bench WHAT=newcomers ARGS="items WORKSPACE RUN"`.
 
-``items``: of a workspace made with --cold-items, the cold items leave the model and are put in again from their catalogue
-rows, by each method, beside content kNN (runs whose names begin with content). ``users``: of one made with --new-users,
-users are folded in from what is given of them, beside the preset `best` trained with it in a second workspace,
-WORKSPACE-told. Every look at a test part is recorded in its workspace.
+``items``: of a workspace made with --cold-items, the cold items leave the model and are put in again from their
+catalogue rows, by each method, beside content kNN (runs whose names begin with content). ``users``: of one made with
+--new-users, users are folded in from what is given of them, beside the preset `best` trained with it in a second
+workspace, WORKSPACE-told. Every look at a test part is recorded in its workspace.
 """
 
 from __future__ import annotations
