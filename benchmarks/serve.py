@@ -194,7 +194,7 @@ def soak(first: Path, second: Path, *, minutes: float, every_s: float, connectio
           f"clients; p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms, longest {found.max_ms:.0f} ms")  # fmt: skip
     print(f"{found.errors} errors: {found.bad} statuses, {found.lost} connections, {found.late} late answers")
     print(f"{health['swaps']} swaps of {written} models written")
-    print(_remembered(memory))
+    print(_resident(memory, every_s))
 
 
 def _mixed(models: Sequence[ScoreModel]) -> list[str]:
@@ -235,14 +235,19 @@ def _resident_mb(pid: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def _remembered(memory: Sequence[tuple[float, float]]) -> str:
-    """Resident memory at the start, at the end, and its slope over the second half."""
-    half = [(when, mb) for when, mb in memory if when > memory[-1][0] / 2]
-    slope = float(np.polyfit([when / 60 for when, _ in half], [mb for _, mb in half], 1)[0])
-    most = max(mb for _, mb in memory)
+def _resident(memory: Sequence[tuple[float, float]], every_s: float) -> str:
+    """Resident memory at the end of each model's turn; slopes compare turns of the same model, without the first."""
+    turns: dict[int, float] = {int(when // every_s): mb for when, mb in memory}  # the last of each turn
+    ends = [turns[turn] for turn in sorted(turns)]
+    slopes = [
+        float(np.polyfit(np.arange(start, len(ends), 2) * every_s / 60, same, 1)[0])
+        for start in (2, 1)
+        if len(same := ends[start::2]) > 1
+    ]
+    told = ", ".join(f"{slope:+.1f}" for slope in slopes)
     return (
-        f"resident: {memory[0][1]:.0f} MB at first, {memory[-1][1]:.0f} MB at last, at most {most:.0f} MB; "
-        f"{slope:+.1f} MB a minute over the second half"
+        f"resident MB at the end of each turn: {' '.join(f'{mb:.0f}' for mb in ends)}; at most "
+        f"{max(mb for _, mb in memory):.0f} while one loads; {told} MB a minute between turns of the same model"
     )
 
 
