@@ -26,6 +26,7 @@ from hyperllm.serving.http.app import create_app
 from hyperllm.serving.http.run import Address, serve
 from hyperllm.serving.http.settings import Settings
 from hyperllm.serving.http.state import Live
+from hyperllm.serving.index import ApproximateIndex
 from hyperllm.serving.model import ScoreModel
 
 ONE, OTHER = shop(), shop(flat=5)
@@ -267,3 +268,18 @@ def test_a_run_is_recognised_by_its_manifest(run: Path) -> None:
     assert opening.place(run) == run / "model"
     assert opening.place(run / "model") == run / "model"
     assert artifacts.peek(run) is not None
+
+
+def test_an_index_ranks_until_a_new_model_has_none(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("usearch", reason="the extra ann is not installed")
+    with pytest.raises(Incomplete, match="index"):
+        Live(run, approximate=True)
+    ApproximateIndex.build(ScoreModel.load(run / "model")).save(run / "index")
+    live = Live(run, approximate=True)
+    assert live.current.recommender.index is not None
+    assert live.current.ranked([0, 3], 5, seen=False) == Live(run).current.ranked([0, 3], 5, seen=False)
+    train(run, OTHER.model)
+    with caplog.at_level(logging.WARNING):
+        assert live.look()
+    assert live.current.recommender.index is None
+    assert "ranked exactly" in caplog.text

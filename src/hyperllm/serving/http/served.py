@@ -88,7 +88,7 @@ class Served:
     def ranked(self, users: Sequence[int], k: int, *, seen: bool) -> list[Ranked]:
         """Item rows and shown scores of each user row, best first, as `Recommender.recommend` gives them."""
         model, rows = self.recommender.model, np.asarray(users, dtype=np.int64)
-        found = model.topk(rows, k, mask=None if seen else model.seen)
+        found = self.recommender.ranked(rows, k, filter_seen=not seen)
         scores = model.shown_scores(rows, found)
         count = (found.items != NOTHING).sum(axis=1).tolist()
         lists = zip(found.items.tolist(), scores.tolist(), count, strict=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from hyperllm.data.catalog import Catalog
-from hyperllm.errors import ProviderError
+from hyperllm.errors import ArtifactError, MisalignedArrays, ProviderError
 from hyperllm.serving.additions import Additions, recipe_of
 from hyperllm.serving.http import opening
 from hyperllm.serving.http.metrics import Metrics
 from hyperllm.serving.http.served import Served
+from hyperllm.serving.index import ApproximateIndex, place_of
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.newcomers import Encode, Placed, encoder_for, place
 from hyperllm.serving.recommender import Recommender
@@ -69,8 +70,10 @@ class Joined:
 class Live:
     """The current model of a folder. Reading `current` never waits; whoever changes it holds the lock."""
 
-    def __init__(self, folder: Path, *, run: str | None = None, report: Report | None = None) -> None:
-        """Load the model of ``folder``; raises an `ArtifactError` where there is none."""
+    def __init__(
+        self, folder: Path, *, run: str | None = None, report: Report | None = None, approximate: bool = False
+    ) -> None:
+        """Load the model of ``folder``, and with ``approximate`` its index; raises an `ArtifactError` without one."""
         self.metrics = Metrics()
         self.started_s = time.time()
         self.report: Report = report or dict
@@ -81,6 +84,8 @@ class Live:
         self._watcher: threading.Thread | None = None
         self._refused: opening.Mark | None = None
         self._opened = opening.load(self._folder)
+        self._indexed = place_of(self._folder) if approximate else None
+        self._index = None if self._indexed is None else ApproximateIndex.load(self._indexed, self._opened.model)
         self._kept = opening.stamp(self._additions.path)
         self._warmed: Served | None = None
         self.current = self._made(self._whole(), swaps=0)
@@ -145,12 +150,13 @@ class Live:
             if opened.fingerprint == self._opened.fingerprint:
                 self._opened = opening.Opened(self._opened.model, opened.fingerprint, opened.mark)
                 return False
-            before, self._opened = self._opened, opened
+            before, self._opened = (self._opened, self._index), opened
             try:
+                self._index = self._index_of(opened.model)
                 made = self._made(self._whole(), swaps=self.current.swaps + 1)
                 made.warm_through()
             except BaseException:
-                self._opened = before
+                self._opened, self._index = before
                 raise
             self.current = self._warmed = made
             self._refused = None
@@ -173,6 +179,16 @@ class Live:
             self._tell()
         return True
 
+    def _index_of(self, model: ScoreModel) -> ApproximateIndex | None:
+        """The index of a newly trained model; without one it is ranked exactly, and said so in the log."""
+        if self._indexed is None:
+            return None
+        try:
+            return ApproximateIndex.load(self._indexed, model)
+        except (ArtifactError, MisalignedArrays) as error:
+            log.warning("the new model is ranked exactly: %s Run `hyperllm index` and start again.", error)
+            return None
+
     def _whole(self) -> ScoreModel:
         """The trained model with the added items."""
         return self._additions.apply(self._opened.model)
@@ -180,7 +196,8 @@ class Live:
     def _made(self, model: ScoreModel, *, swaps: int) -> Served:
         added = len(model.items) - len(self._opened.model.items)
         fingerprint = self._opened.fingerprint
-        return Served(Recommender(model), self._run, fingerprint, added, swaps).warm()
+        recommender = Recommender(model, None if self._index is None else self._index.of(model))
+        return Served(recommender, self._run, fingerprint, added, swaps).warm()
 
     def _tell(self) -> None:
         self.metrics.serves(self.current.version, self.current.run, self.current.added)
