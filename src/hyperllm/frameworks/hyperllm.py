@@ -52,6 +52,8 @@ def expert_optimizer(parameters: Sequence[nn.Parameter], config: HyperLLMConfig)
 class SemanticExtraction(Framework):
     """Phase 1: only the experts train (Eqs. 8–11); a backbone's own weights stay as they are drawn."""
 
+    config: HyperLLMConfig
+
     def __init__(self, world: World, backbone: Backbone, config: HyperLLMConfig, *, seed: int = 0) -> None:
         super().__init__(world, backbone, config, seed=seed)
         self.margin = config.meta_margin  # m₁
