@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,12 +36,13 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
     app.command("fold-in")(fold_in)
     app.command("add-items")(add_items)
+    app.command("remove-items")(remove_items)
     app.command("index")(index)
 
 
 def ids(text: str | None) -> list[str]:
-    """Comma-separated ids."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """Comma-separated ids; one that holds a comma is put in double quotes."""
+    return [part.strip() for row in csv.reader([text or ""], skipinitialspace=True) for part in row if part.strip()]
 
 
 def opened(workspace: Path, run: str, *, approximate: bool = False) -> Recommender:
@@ -142,7 +144,10 @@ def explain(
 def fold_in(
     workspace: Path,
     run: str,
-    items: Annotated[str, typer.Option(help="Ids of the items somebody chose, comma-separated.")],
+    items: Annotated[str | None, typer.Option(help="Ids of the items somebody chose, comma-separated.")] = None,
+    table: Annotated[
+        Path | None, typer.Option("--from", help="A table of users and items instead: CSV, TSV, JSONL(.gz) or Parquet.")
+    ] = None,
     k: Places = 20,
     explain: Why = False,
     categories: Categories = None,
@@ -155,9 +160,11 @@ def fold_in(
     by: By = "radius",
     json: Json = False,
 ) -> None:
-    """The best items for somebody the model does not know, from a list of items; nothing is trained or kept."""
+    """The best items for people the model does not know, from the items they chose; nothing is trained or kept."""
+    if (items is None) == (table is None):
+        raise ConfigError("fold-in needs --items I1,I2, or --from FILE")
     found = opened(workspace, run).fold_in(
-        {"guest": ids(items)},
+        {"guest": ids(items)} if table is None else table,
         k,
         filter_seen=not seen,
         filter=_filter(categories, tags, only, exclude),
@@ -207,6 +214,18 @@ def add_items(
     for note in done.notes:
         show.say(note)
     typer.echo(done.text())
+
+
+def remove_items(
+    workspace: Path,
+    run: str,
+    items: Annotated[str, typer.Option(help="Ids of added items, comma-separated.")],
+) -> None:
+    """Take added items out again; trained ones stay."""
+    from hyperllm.experiments.newcomers import remove_items as work
+
+    gone = work(workspace, run, ids(items))
+    typer.echo(f"{len(gone):,} items taken out" + (f": {', '.join(gone[:20])}" if gone else ""))
 
 
 def index(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hyperllm.data.sources.table import read_items
+from hyperllm.data.sources.table import read_histories, read_items
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows, Vocabulary
@@ -127,7 +127,7 @@ class Recommender:
 
     def fold_in(
         self,
-        histories: Mapping[str, Sequence[str]],
+        histories: Mapping[str, Sequence[str]] | Any,
         k: int = 10,
         *,
         filter_seen: bool = True,
@@ -137,9 +137,10 @@ class Recommender:
     ) -> Recommendations:
         """The k best items of people the model does not know, from the items they chose; `recommend` for guests.
 
-        ``histories`` maps a name to item ids; nothing is kept. Raises `UnknownId` for an unknown item.
+        ``histories`` maps a name to item ids, or is a table of users and items (a data frame or a file's path); nothing
+        is kept. Raises `UnknownId` for an unknown item.
         """
-        guests = self._guests(histories)
+        guests = self._guests(histories if isinstance(histories, Mapping) else read_histories(histories))
         rows = np.arange(len(guests.users), dtype=np.int64)
         found = self._found(guests, rows, k, filter_seen, filter, order)
         return self._shown(guests, rows, found, explain=explain)

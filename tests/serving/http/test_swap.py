@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 from tests.serving.coherent import shop
 from tests.serving.http.conftest import Client, train
+from tests.serving.test_newcomers import new
 
 from hyperllm import artifacts
-from hyperllm.errors import ConfigError, Incomplete
+from hyperllm.errors import ConfigError, Incomplete, ProviderUnavailable
+from hyperllm.serving.additions import Additions, Taken
 from hyperllm.serving.http import opening
 from hyperllm.serving.http.app import create_app
 from hyperllm.serving.http.run import Address, serve
@@ -283,3 +285,58 @@ def test_an_index_ranks_until_a_new_model_has_none(run: Path, caplog: pytest.Log
         assert live.look()
     assert live.current.recommender.index is None
     assert "ranked exactly" in caplog.text
+
+
+def test_items_added_one_by_one_answer_as_after_a_restart(run: Path) -> None:
+    live = Live(run)
+    for n in range(6):
+        live.place(new({"item_id": f"n{n}", "title": f"Lipstick {n}", "categories": ["Makeup"]}), keep=True)
+    again = Live(run)
+    assert again.current.version == live.current.version
+    for (items, scores), (kept, told) in zip(
+        again.current.ranked([0, 3], 9, seen=False), live.current.ranked([0, 3], 9, seen=False), strict=True
+    ):
+        assert set(items) == set(kept)  # places are made in batches of other sizes, which round otherwise
+        assert scores == pytest.approx(told, rel=1e-5)
+
+
+def test_of_two_servers_one_gets_the_id(run: Path) -> None:
+    one, other = Live(run), Live(run)
+    one.place(new({"item_id": "n1", "title": "Lipstick A"}), keep=True)
+    with pytest.raises(Taken, match="added before"):
+        other.place(new({"item_id": "n1", "title": "Lipstick B"}), keep=True)
+    assert other.look()
+    assert other.current.version == one.current.version
+
+
+def test_a_damaged_file_of_added_items_does_not_keep_a_new_model_out(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = Live(run)
+    live.place(new({"item_id": "n1", "title": "Lipstick A"}), keep=True)
+    path = Additions.beside(run).path
+    for log in path.parent.glob(f"{path.name}-*"):
+        log.unlink()
+    whole = path.read_bytes()
+    path.write_bytes(b"no database, but long enough to be looked at" * 20)
+    train(run, OTHER.model)
+    with caplog.at_level(logging.ERROR):
+        assert live.look()
+    assert live.current.added == 0
+    assert "without the added items" in caplog.text
+    path.write_bytes(whole)
+    assert live.look()
+    assert live.current.added == 1
+
+
+def test_an_item_placed_without_the_encoder_stays(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise ProviderUnavailable("no encoder here")
+
+    monkeypatch.setattr("hyperllm.serving.newcomers.make_encoder", gone)
+    live = Live(run)
+    live.place(new({"item_id": "n1", "title": "Lipstick A", "categories": ["Makeup", "Lipstick"]}), keep=True)
+    version = live.current.version
+    live.look()
+    assert live.current.version == version
+    assert "n1" in Live(run).current.recommender.items

@@ -40,7 +40,7 @@ class Served:
         """Changes with every other model, and with every item that is added or taken out."""
         if not self.added:
             return self.fingerprint[:12]
-        newcomers = "\n".join(self.recommender.items.ids[-self.added :]).encode()
+        newcomers = self.recommender.model.catalog.frame.tail(self.added).write_json().encode()
         return f"{self.fingerprint[:12]}-{self.added}-{hashlib.sha256(newcomers).hexdigest()[:6]}"
 
     @cached_property

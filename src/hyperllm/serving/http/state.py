@@ -16,7 +16,7 @@ from typing import Any
 
 from hyperllm.data.catalog import Catalog
 from hyperllm.errors import ArtifactError, MisalignedArrays, ProviderError
-from hyperllm.serving.additions import Additions, recipe_of
+from hyperllm.serving.additions import Additions, Taken, recipe_of
 from hyperllm.serving.http import opening
 from hyperllm.serving.http.metrics import Metrics
 from hyperllm.serving.http.served import Served
@@ -30,10 +30,6 @@ log = logging.getLogger(__name__)
 Report = Callable[[], Mapping[str, Any]]
 EVERY_S = 1.0
 _NO_ENCODER = "the text encoder is not to be had here, so new items are placed by their tags"
-
-
-class Taken(Exception):
-    """An item with this id is there already."""
 
 
 @dataclass
@@ -86,9 +82,9 @@ class Live:
         self._opened = opening.load(self._folder)
         self._indexed = place_of(self._folder) if approximate else None
         self._index = None if self._indexed is None else ApproximateIndex.load(self._indexed, self._opened.model)
-        self._kept = opening.stamp(self._additions.path)
+        self._kept: opening.Stamp | None = opening.stamp(self._additions.path)
         self._warmed: Served | None = None
-        self.current = self._made(self._whole(), swaps=0)
+        self.current = self._made(self._additions.apply(self._opened.model), swaps=0)
         self._tell()
 
     def watch(self, every_s: float = EVERY_S) -> None:
@@ -172,12 +168,23 @@ class Live:
             return False
         with self._lock:
             self._kept = kept
-            whole = self._whole()
-            if whole.items == self.current.recommender.items:
+            made = self._made(self._additions.apply(self._opened.model), swaps=self.current.swaps)
+            if made.version == self.current.version:
                 return False
-            self.current = self._made(whole, swaps=self.current.swaps)
+            self.current = made
             self._tell()
         return True
+
+    def forget(self, item: str) -> Served:
+        """Take an added item out again. Raises `UnknownId`, and `Taken` for one that was trained."""
+        with self._lock:
+            (row,) = self.current.recommender.items.rows([item], what="item")
+            if not self.current.is_added(int(row)):
+                raise Taken(f"the item {item!r} was trained; only added items can be taken out.")
+            self._additions.forget([item])
+            self.current = self._made(self._additions.apply(self._opened.model), swaps=self.current.swaps)
+            self._tell()
+            return self.current
 
     def _index_of(self, model: ScoreModel) -> ApproximateIndex | None:
         """The index of a newly trained model; without one it is ranked exactly, and said so in the log."""
@@ -190,8 +197,13 @@ class Live:
             return None
 
     def _whole(self) -> ScoreModel:
-        """The trained model with the added items."""
-        return self._additions.apply(self._opened.model)
+        """The trained model with the added items, or without them while their file cannot be read."""
+        try:
+            return self._additions.apply(self._opened.model)
+        except ArtifactError:
+            log.exception("the new model answers without the added items until their file can be read")
+            self._kept = None
+            return self._opened.model
 
     def _made(self, model: ScoreModel, *, swaps: int) -> Served:
         added = len(model.items) - len(self._opened.model.items)
