@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HYPERLLM_DATA ?= ../shared/data
 
-.PHONY: demo test check bench results dist clean
+.PHONY: demo test test-browser check bench results dist clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -17,7 +17,15 @@ demo: $(VENV)/.installed  ## the main job on a generated catalogue
 	$(BIN)/hyperllm demo --out demo-shop
 
 test: $(VENV)/.installed  ## every test but the browser's
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@echo "the browser's tests are left out; make test-browser runs them in a real Chromium"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser"
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+test-browser: $(VENV)/.browser  ## the page in a real Chromium, which has to be installed
+	$(BIN)/python -m pytest -n 0 -m browser tests/browser
 
 check: $(VENV)/.installed  ## style, types, floors
 	$(BIN)/ruff check .
@@ -25,8 +33,8 @@ check: $(VENV)/.installed  ## style, types, floors
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default
-	$(BIN)/python benchmarks/$(or $(WHAT),step).py
+bench: $(VENV)/.installed  ## tables and ratios; WHAT=step by default, ARGS its options
+	$(BIN)/python benchmarks/$(or $(WHAT),step).py $(ARGS)
 
 results: $(VENV)/.installed  ## docs/results.md from the finished runs of WORKSPACE
 	$(BIN)/hyperllm paper all $(WORKSPACE) --tags keywords --set patience=20 --no-train --out $(WORKSPACE)/paper

@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -25,6 +27,7 @@ from hyperllm.evaluation.rank import TopK
 from hyperllm.ids import Rows
 from hyperllm.serving.index import ApproximateIndex
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.vectors import Metric, export_vectors, query_vectors, rescore
 
 K, ALONE, LEAF, CLICKS = 20, 50, 10, 8
 
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--expansions", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--batch", type=int, default=64, help="users ranked together (default 64)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--database", action="store_true", help="measure LanceDB on exported vectors instead")
     told = parser.parse_args()
     model = ScoreModel.load(told.model) if told.model else planted(told.items, told.users, told.dim)
     count = min(told.users, len(model.users))
@@ -49,7 +53,7 @@ def main() -> None:
             f"{len(model.items):,} items x {model.item_vectors.shape[1]:,} columns, {model.flat:,} of them factors; "
             f"{count:,} users, training items hidden, k = {K}, {told.threads} threads"
         )
-        measure(model, users, told, Path(folder) / "index")
+        (database if told.database else measure)(model, users, told, Path(folder) / "index")
 
 
 def measure(model: ScoreModel, users: Rows, told: argparse.Namespace, folder: Path) -> None:
@@ -82,6 +86,44 @@ def measure(model: ScoreModel, users: Rows, told: argparse.Namespace, folder: Pa
     print(f"after these walks {resident_mb() - before:,.0f} MB are resident")
     items = users % len(model.items)
     print(f"recall@{K} of similar items: {recall(model.similar(items, K), index.similar(items, K)):.4f}")
+
+
+def database(model: ScoreModel, users: Rows, told: argparse.Namespace, folder: Path) -> None:
+    """LanceDB on exported vectors, exact and by its own graph, what it returns scored again."""
+    import lancedb
+    from lancedb.index import HnswFlat
+    from pyarrow import parquet
+
+    users = users[:200]
+    truth, rows = model.topk(users, K), []
+    for metric in get_args(Metric):
+        export_vectors(model, folder.with_suffix(".parquet"), metric=metric)
+        items = lancedb.connect(folder / metric).create_table(
+            "items", parquet.read_table(folder.with_suffix(".parquet"))
+        )
+        queries = query_vectors(model, users, metric=metric)
+
+        def answers(
+            fetch: int, *, walk: bool, items: Any = items, metric: str = metric, queries: Any = queries
+        ) -> TopK:
+            found: list[list[str]] = []
+            for query in queries:
+                asked = items.search(query).distance_type(metric).limit(fetch).select(["item_id", "_distance"])
+                asked = asked.ef(max(2 * fetch, 128)) if walk else asked
+                found.append(asked.to_arrow()["item_id"].to_pylist())
+            return rescore(model, users, found, K)
+
+        for walk in (False, True):
+            if walk:
+                graph = HnswFlat(distance_type=metric, num_partitions=1, m=told.connectivity)
+                items.create_index("vector", config=graph, wait_timeout=timedelta(minutes=10))
+            for fetch in (K, 5 * K, 10 * K) if walk else (K,):
+                began = time.perf_counter()
+                found = answers(fetch, walk=walk)
+                rate = len(users) / (time.perf_counter() - began)
+                kind = "graph" if walk else "exact"
+                rows.append([f"{metric}, {kind}", f"{fetch}", f"{recall(truth, found):.4f}", f"{rate:,.0f}"])
+    table(["LanceDB", "fetched", f"recall@{K} after rescoring", "users/s, one at a time"], rows)
 
 
 def ranked(topk: Callable[..., TopK], model: ScoreModel, users: Rows, batch: int) -> TopK:

@@ -1,15 +1,14 @@
-"""New items and new users of a finished run, measured by the protocol (`docs/protocol.md`).
+"""New items and new users of a finished run, by the protocol: `make bench WHAT=newcomers ARGS="items WORKSPACE RUN"`.
 
-    newcomers.py items WORKSPACE RUN    of a workspace made with --cold-items: the cold items leave the model and are
-                                        put in again from their catalogue rows, by each method, beside content kNN
-    newcomers.py users WORKSPACE RUN    of one made with --new-users: folded in from what is given of them, beside the
-                                        preset `best` trained with it (in a second workspace, WORKSPACE-told)
-
-Every look at a test part is recorded in its workspace.
+``items``: of a workspace made with --cold-items, the cold items leave the model and are put in again from their
+catalogue rows, by each method, beside content kNN (runs whose names begin with content). ``users``: of one made with
+--new-users, users are folded in from what is given of them, beside the preset `best` trained with it in a second
+workspace, WORKSPACE-told. Every look at a test part is recorded in its workspace.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 import sys
@@ -129,5 +128,15 @@ def shown(title: str, rows: list[tuple[object, ...]]) -> None:
     table(("", *COLUMNS), [[str(name), *(f"{value:.4f}" for value in values)] for name, *values in rows])
 
 
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("items", "users"))
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("run")
+    asked = parser.parse_args()
+    (items if asked.what == "items" else users)(asked.workspace, asked.run)
+
+
 if __name__ == "__main__":
-    {"items": items, "users": users}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
+    main()

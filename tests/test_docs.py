@@ -23,6 +23,7 @@ import hyperllm.backbones
 from hyperllm.backbones import BACKBONES, BackboneConfig
 from hyperllm.baselines import BASELINES
 from hyperllm.cli.app import app
+from hyperllm.cli.cluster import spelled_out
 from hyperllm.config import build, document
 from hyperllm.data.sources.columns import USUAL, plain
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
@@ -159,7 +160,7 @@ def leaf(words: list[str]) -> tuple[click.Command, list[str]]:
 
 @pytest.mark.parametrize("line", command_lines())
 def test_command_line_parses(line: str) -> None:
-    command, words = leaf(shlex.split(line, comments=True)[1:])
+    command, words = leaf(spelled_out(shlex.split(line, comments=True)[1:]))
     command.make_context(str(command.name), words)
 
 

@@ -147,6 +147,10 @@ def test_the_legend_counts_and_hides(page: Any) -> None:
     assert keys == {"Hair Care": "40", "Skin Care": "40", "Makeup": "40", "Tags": "11"}
     page.click(".key >> text=Makeup")
     assert page.evaluate("document.querySelector('canvas').disk.items.shown.reduce((a, b) => a + b)") == 80
+    tint = "getComputedStyle(document.querySelector('.key .swatch')).backgroundColor"
+    by_day = page.evaluate(tint)
+    page.click("#theme")
+    assert page.evaluate(tint) != by_day
     page.get_by_label("tag level").check()
     page.wait_for_selector(".key >> text=Level 1")
     assert page.url.endswith("colour=level")
@@ -182,3 +186,26 @@ def test_twenty_thousand_points_stay_smooth(page: Any) -> None:
         frames.append(page.evaluate("document.querySelector('canvas').disk.frameMs"))
     page.mouse.up()
     assert sorted(frames[10:])[len(frames[10:]) // 2] < 60, frames
+
+
+def test_two_fingers_zoom(open_page: Open, address: str) -> None:
+    page = open_page(f"{address}/#/disk", width=390, height=800, has_touch=True, is_mobile=True)
+    page.wait_for_selector(".legend .key")
+    page.evaluate(FRAME)
+    before = page.evaluate(SEEN)
+    size, session = box(page), page.context.new_cdp_session(page)
+    x, y = size["x"] + size["width"] / 2, size["y"] + size["height"] / 2
+
+    def touch(kind: str, apart: float | None) -> None:
+        points = [] if apart is None else [{"x": x - apart, "y": y, "id": 1}, {"x": x + apart, "y": y, "id": 2}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 30)
+    for apart in (40, 60, 80, 90):
+        touch("touchMove", apart)
+    touch("touchEnd", None)
+    page.evaluate(FRAME)
+    after = page.evaluate(SEEN)
+    assert after["scale"] == pytest.approx(3, rel=0.1)
+    assert page.evaluate(GAPS, after) == pytest.approx(page.evaluate(GAPS, before), abs=1e-6)
+    assert page.locator(".picked h2").count() == 0

@@ -223,6 +223,25 @@ def test_new_users_are_folded_in_where_they_are_measured(hyperllm: Command, raw:
     assert hyperllm(*words, "--new-users", "0.1", "--cold-items", "0.1").code == 2
 
 
+def test_an_index_is_built_and_used(hyperllm: Command, work: Path) -> None:
+    pytest.importorskip("usearch", reason="the extra ann is not installed")
+    (user,) = _users(work, 1)
+    words = ("recommend", work, "hyperllm", "--users", user, "--k", "5", "--json")
+    missing = hyperllm(*words, "--approximate")
+    assert (missing.code, "index" in missing.err) == (1, True)
+    assert hyperllm("index", work, "hyperllm").code == 0
+    assert hyperllm(*words, "--approximate").document == hyperllm(*words).document
+    assert hyperllm("doctor", work).code == 0
+
+
+def test_vectors_are_exported_for_a_database(hyperllm: Command, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "items.parquet"
+    assert hyperllm("export", finished, "hyperllm", out, "--vectors", "dot").code == 0
+    frame = pl.read_parquet(out)
+    assert frame["item_id"].to_list() == list(Split.load(finished / "split").items.ids)
+    assert hyperllm("export", finished, "hyperllm", out, "--vectors", "cosine").code == 2
+
+
 def test_similar_leaves_the_item_itself_out(hyperllm: Command, finished: Path) -> None:
     item = Split.load(finished / "split").items.ids[0]
     rows = hyperllm("similar", finished, "hyperllm", "--items", item, "--k", "5", "--json").document

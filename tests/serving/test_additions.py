@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.serving.coherent import shop
-from tests.serving.test_newcomers import new
+from tests.serving.coherent import EACH, shop
+from tests.serving.test_newcomers import ROWS, new
 
 from hyperllm import artifacts
-from hyperllm.errors import ArtifactError
-from hyperllm.serving.additions import Additions
+from hyperllm.errors import ArtifactError, ProviderUnavailable
+from hyperllm.extraction.profiles import ItemProfile, Origin
+from hyperllm.serving.additions import Additions, Taken
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.newcomers import encoder_for, place
 from hyperllm.serving.recommender import Recommender
@@ -33,6 +34,10 @@ def add(run: Path) -> ScoreModel:
     placed = place(model, new(), encode=encoder_for(model)[0])
     Additions.beside(run).add(new(), placed)
     return placed.model
+
+
+def ids(run: Path) -> list[str]:
+    return [added.item_id for added in Additions.beside(run).kept()]
 
 
 def test_they_are_there_when_the_run_is_opened_again(run: Path) -> None:
@@ -66,7 +71,7 @@ def test_they_outlive_a_new_training_that_may_know_one_of_them(run: Path) -> Non
     trained.save(run / "model")
     again = Recommender.load(run / "model")
     assert again.items.ids == trained.items.ids  # without texts and tags n2 has no place; it stays in the file
-    assert Additions.beside(run).kept().catalog.items.ids == ("n1", "n2")
+    assert ids(run) == ["n1", "n2"]
 
 
 def test_another_recipe_makes_the_vectors_anew(run: Path) -> None:
@@ -77,13 +82,57 @@ def test_another_recipe_makes_the_vectors_anew(run: Path) -> None:
     assert made.items.ids[-2:] == ("n1", "n2")
 
 
-def test_forgotten_and_replaced(run: Path) -> None:
+def test_an_id_is_added_once_and_can_be_forgotten(run: Path) -> None:
     add(run)
-    kept = Additions.beside(run)
-    kept.forget(["n1"])
-    assert kept.kept().catalog.items.ids == ("n2",)
+    with pytest.raises(Taken, match="'n1' was added before"):
+        add(run)
+    assert Additions.beside(run).forget(["n1", "i03"]) == ["n1"]
+    assert ids(run) == ["n2"]
+    assert Recommender.load(run).items.ids[-1] == "n2"
+
+
+def test_without_the_encoder_they_stay_by_their_tags(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise ProviderUnavailable("no encoder here")
+
     add(run)
-    assert set(kept.kept().catalog.items.ids) == {"n1", "n2"}
+    with sqlite3.connect(Additions.beside(run).path) as db:
+        db.execute("UPDATE items SET recipe = NULL, vector = NULL WHERE item_id = 'n1'")
+        db.execute("UPDATE items SET recipe = 'another' WHERE item_id = 'n2'")
+    monkeypatch.setattr("hyperllm.serving.newcomers.make_encoder", gone)
+    made = Recommender.load(run)
+    assert made.items.ids[-2:] == ("n1", "n2")
+    assert sum(int(item[1:]) // EACH == 2 for item in made.similar(["n1"], 4).item_ids if item[0] == "i") >= 3
+
+
+def test_profiles_and_methods_are_kept(run: Path) -> None:
+    model = ScoreModel.load(run / "model")
+    profile = ItemProfile("n9", "a lipstick", (("Beauty",), ("Makeup",), ("Lipstick",)), (), Origin("m"))
+    item = new({"item_id": "n9", "title": "Zzz", "brand": None, "categories": []})
+    placed = place(model, item, profiles={"n9": profile})
+    Additions.beside(run).add(item, placed, profiles={"n9": profile})
+    again = Recommender.load(run)
+    assert [tag.name for tag in again.describe("n9").tags] == ["Makeup", "Lipstick"]
+    np.testing.assert_array_equal(again.model.item_vectors[-1], placed.model.item_vectors[-1])
+
+
+def test_a_method_that_the_next_model_has_not_gives_way(run: Path) -> None:
+    add(run)
+    with sqlite3.connect(Additions.beside(run).path) as db:
+        db.execute("UPDATE items SET method = 'experts'")
+    assert Recommender.load(run).items.ids[-2:] == ("n1", "n2")
+
+
+def test_one_by_one_is_as_good_as_together(run: Path) -> None:
+    together = add(run)
+    Additions.beside(run).forget(["n1", "n2"])
+    model = ScoreModel.load(run / "model")
+    for row in ROWS:
+        placed = place(model, new(row), encode=encoder_for(model)[0])
+        Additions.beside(run).add(new(row), placed)
+        model = placed.model
+    np.testing.assert_array_equal(model.item_vectors, together.item_vectors)
+    np.testing.assert_array_equal(Recommender.load(run).model.item_vectors, together.item_vectors)
 
 
 def test_a_file_that_is_none(run: Path) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from tests.serving.coherent import FLAT, shop
 
+from hyperllm.baselines.ease import ease
 from hyperllm.serving.explain import Explainer, Reasons
 from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.recommender import Recommender
+from hyperllm.testing.worlds import tree_world
 
 KINDS: dict[str, dict[str, Any]] = {"lorentz": {}, "fused": {"flat": FLAT}, "inner": {"geometry": "inner"}}
 
@@ -119,7 +121,7 @@ def test_the_item_itself_is_no_reason() -> None:
 def test_without_history_or_tags() -> None:
     model = shop().model
     (nothing,) = reasons_for(replace(model, tags=None), [], [0])
-    assert str(nothing) == "no shared tag and no history"
+    assert str(nothing) == "nothing in the history speaks for it"
     assert nothing.parts.distance is not None
     (tagless,) = reasons_for(replace(model, tags=None), [0, 1], [2])
     assert tagless.tag_path == ()
@@ -129,4 +131,24 @@ def test_without_history_or_tags() -> None:
 def test_no_evidence_is_invented_for_random_vectors(model: ScoreModel) -> None:
     for row in Recommender(model).recommend(["u0", "u1"], k=5, explain=True):
         assert row.reasons is not None
-        assert all(near.effect > 0 for near in row.reasons.nearest)
+        history = model.seen[model.users.row(row.user_id)].indices.tolist()
+        item = model.items.row(row.item_id)
+        for near in row.reasons.nearest:
+            left = [other for other in history if other != model.items.row(near.item_id)]
+            assert score(model, left, item) < score(model, history, item)
+
+
+def test_what_is_named_counts_for_item_item_models() -> None:
+    us = Recommender(ease(tree_world(depth=3).split, regularisation=10.0))
+    named = 0
+    for user in us.users.ids[:8]:
+        history = us.model.seen[us.users.row(user)].indices.tolist()
+        for row in us.recommend([user], k=4, explain=True):
+            assert row.reasons is not None
+            for near in row.reasons.nearest:
+                left = [other for other in history if other != us.items.row(near.item_id)]
+                item = us.items.row(row.item_id)
+                assert near.effect == pytest.approx(score(us.model, history, item) - score(us.model, left, item))
+                assert near.effect > 0
+                named += 1
+    assert named > 20

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import sparse
 from tests.serving.coherent import FLAT, shop
 from tests.serving.conftest import build
 
+from hyperllm.baselines.popularity import popularity
 from hyperllm.data.interactions import Pairs
 from hyperllm.errors import UnknownId
 from hyperllm.frameworks import HyperLLMConfig, train_hyperllm
@@ -74,9 +76,27 @@ def test_a_fused_model_without_inputs_is_folded_by_regression() -> None:
 def test_nobody_with_no_history_stands_in_the_middle_of_all() -> None:
     model = shop().model
     found = Folding(model).vectors(history_matrix([np.empty(0, dtype=np.int64)], len(model.items)))
-    assert isinstance(found, np.ndarray)
-    assert np.isfinite(found).all()
+    middle = tangents(model.user_points, curved=True).mean(axis=0)
+    np.testing.assert_allclose(tangents(found, curved=True)[0], middle, atol=1e-5)
     assert len(Recommender(model).fold_in({"guest": []}, k=3)) == 3
+
+
+def test_who_does_not_depend_on_histories_does_not_either() -> None:
+    model = popularity(tree_world(depth=3).split)
+    us = Recommender(model)
+    guest, known = us.fold_in({"guest": us.items.ids[:2]}, k=4), us.recommend(us.users.ids[:1], k=40, filter_seen=False)
+    score = {row.item_id: row.score for row in known}
+    assert all(row.score == pytest.approx(score[row.item_id], rel=1e-6) for row in guest)
+    reasons = us.explain(us.users.ids[0], us.items.ids[3]).reasons
+    assert reasons is not None
+    assert not reasons.nearest
+
+
+def test_a_table_of_guests() -> None:
+    us = Recommender(shop().model)
+    table = pl.DataFrame({"user_id": ["a", "b", "a"], "item_id": ["i00", "i30", "i01"]})
+    found = us.fold_in(table, k=3)
+    assert found == us.fold_in({"a": ["i00", "i01"], "b": ["i30"]}, k=3)
 
 
 def test_histories_count_an_item_once() -> None:

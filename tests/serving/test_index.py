@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from scipy import sparse
 
 from hyperllm import artifacts
-from hyperllm.errors import ConfigError, Corrupt, Incomplete, MisalignedArrays, WrongKind
+from hyperllm.errors import ConfigError, Corrupt, DataError, Incomplete, MisalignedArrays, WrongKind
 from hyperllm.evaluation.rank import NOTHING, TopK
 from hyperllm.ids import Vocabulary
 from hyperllm.serving.model import ScoreModel
@@ -163,6 +164,11 @@ def test_similar_items(built: ApproximateIndex) -> None:
     assert (found.items != rows[:, None]).all()
     assert recall(found, truth) >= 0.99
     assert built.similar(rows, ITEMS).items.shape == (50, ITEMS)
+    for count in (0, 3, 400):
+        wanted = np.arange(count)
+        found, truth = built.similar(rows, 4, candidates=wanted), built.model.similar(rows, 4, candidates=wanted)
+        assert recall(found, truth) >= 0.99
+        np.testing.assert_array_equal(found.items == NOTHING, truth.items == NOTHING)
 
 
 def test_what_walks_do_not_find_is_ranked_beside_them() -> None:
@@ -250,6 +256,25 @@ def test_sparse_users_are_ranked_exactly() -> None:
     few = replace(model, user_vectors=sparse.csr_matrix(model.user_vectors))
     with pytest.raises(ConfigError, match="rank it exactly"):
         ApproximateIndex.build(few)
+
+
+def test_rows_and_masks_of_others_are_refused(built: ApproximateIndex) -> None:
+    for rows in (np.array([-1]), np.array([USERS]), np.array([[0]])):
+        with pytest.raises(DataError, match="from 0 to 39"):
+            built.topk(rows, 3)
+    with pytest.raises(DataError, match="from 0 to 599"):
+        built.similar(np.array([ITEMS]), 3)
+    with pytest.raises(DataError, match="from 0 to 599"):
+        built.topk(ALL, 3, candidates=np.array([ITEMS, *range(400)]))
+    with pytest.raises(MisalignedArrays, match="mask has shape"):
+        built.topk(ALL, 3, mask=built.model.seen[:, :-1])
+
+
+def test_several_threads_at_once(built: ApproximateIndex) -> None:
+    truth = built.topk(ALL, 10)
+    with ThreadPoolExecutor(4) as pool:
+        for n, found in enumerate(pool.map(lambda n: built.topk(ALL[n:], 10), range(30))):
+            np.testing.assert_array_equal(found.items, truth.items[n:])
 
 
 @pytest.mark.parametrize("name", ["connectivity", "expansion_build"])

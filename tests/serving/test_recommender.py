@@ -75,7 +75,7 @@ def test_frames_and_texts(model: ScoreModel) -> None:
 def test_reasons_on_request(model: ScoreModel) -> None:
     found = Recommender(model).recommend(["u0", "u6"], k=3, explain=True)
     assert all(row.reasons is not None for row in found)
-    assert found.to_polars()["reasons"].to_list()[3:] == ["no shared tag and no history"] * 3
+    assert found.to_polars()["reasons"].to_list()[3:] == ["nothing in the history speaks for it"] * 3
     told = json.loads(json.dumps(found.documents()))
     assert {"tag_path", "tagged", "nearest", "parts"} == set(told[0]["reasons"])
 

@@ -41,6 +41,11 @@ def test_kinds_add_up(hyperbolic: ScoreModel) -> None:
     assert rows(hyperbolic, **asked) == [1]
 
 
+def test_ids_that_nobody_knows_change_nothing(hyperbolic: ScoreModel) -> None:
+    assert rows(hyperbolic, allow=("i01", "sold out"), deny=("never heard of",)) == [1]
+    assert rows(hyperbolic, allow=("sold out",)) == []
+
+
 def test_a_lone_text_is_a_slip() -> None:
     with pytest.raises(ConfigError, match="tags is the single text 'Hair'"):
         Filter(tags="Hair")  # pyright: ignore[reportArgumentType]

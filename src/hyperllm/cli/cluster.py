@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated
 
 import typer
@@ -24,7 +25,7 @@ _ADDRESS = re.compile(rf"(auto|local|{HERE}|ray://.+|[\w.\-\[\]]+:\d+)\Z")
 def spelled_out(words: Sequence[str]) -> list[str]:
     """The same words, ``--ray`` without an address followed by `HERE`: parsers want options to have their values."""
     said: list[str] = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         said.append(word)
         if word == "--ray" and not _ADDRESS.match(following):
             said.append(HERE)

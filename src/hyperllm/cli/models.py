@@ -218,15 +218,28 @@ def compare(
         typer.echo(tables.text(result))
 
 
-def export(workspace: Path, run: str, out: Path) -> None:
-    """Write a run's NumPy-only model folder, to be used without torch and without the workspace."""
+def export(
+    workspace: Path,
+    run: str,
+    out: Annotated[Path, typer.Argument(help="A new folder; a Parquet file with --vectors.")],
+    vectors: Annotated[
+        str | None, typer.Option(help="Item vectors for a database instead: dot for flat search, l2 for its own graph.")
+    ] = None,
+) -> None:
+    """Write a run's NumPy-only model folder, or its item vectors, with what was added; neither needs the workspace."""
     from hyperllm import artifacts
     from hyperllm.experiments.workspace import Workspace
-    from hyperllm.serving.model import ScoreModel
+    from hyperllm.serving.recommender import Recommender
+    from hyperllm.serving.vectors import export_vectors
 
+    folder = Workspace.opened(workspace).run(run)
+    if vectors is not None:
+        count = export_vectors(Recommender.load(folder).model, out, metric=vectors)  # type: ignore[arg-type]
+        typer.echo(f"vectors of {count:,} items -> {out}")
+        return
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and artifacts.peek(out) is None)):
         raise ConfigError(f"{str(out)!r} is not an empty folder or an earlier export; choose another one")
-    model = ScoreModel.load(Workspace.opened(workspace).run(run) / "model")
+    model = Recommender.load(folder).model
     model.save(out)
     typer.echo(f"{len(model.users):,} users and {len(model.items):,} items -> {out}")
 

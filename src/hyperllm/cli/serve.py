@@ -34,6 +34,7 @@ def serve(
         list[str] | None, typer.Option(help="Another name the server is reached by; may be repeated.")
     ] = None,
     max_body: Annotated[int, typer.Option(help="Most bytes of a request.")] = 2**20,
+    approximate: Annotated[bool, typer.Option(help="Rank through the index that `hyperllm index` built.")] = False,
 ) -> None:
     """Answer over HTTP until Ctrl-C, and take over each new training of the run."""
     try:
@@ -53,7 +54,7 @@ def serve(
         max_body=max_body,
     )
     folder = Workspace.opened(workspace).run(run)
-    live = Live(folder, run=run, report=lambda: report(folder))
+    live = Live(folder, run=run, report=lambda: report(folder), approximate=approximate)
     shop = live.current.recommender
     typer.echo(f"{run}: {len(shop.users):,} users, {len(shop.items):,} items")
     serve(live, Address(host, port), settings, say=lambda url: typer.echo(f"{url} (Ctrl-C stops it)"))

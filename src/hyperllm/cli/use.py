@@ -1,7 +1,8 @@
-"""``recommend``, ``similar``, ``explain``, ``fold-in`` and ``add-items``: a trained model at work."""
+"""``recommend``, ``similar``, ``explain``, ``fold-in``, ``add-items`` and ``index``: a trained model at work."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ Breadth = Annotated[float, typer.Option(help="From -1, rather specific items, to
 By = Annotated[str, typer.Option(help="What is broad: a small radius, or tags of a low level.")]
 Places = Annotated[int, typer.Option(help="Items a user.")]
 Why = Annotated[bool, typer.Option(help="Say why.")]
+Approximate = Annotated[bool, typer.Option(help="Rank through the index that `hyperllm index` built.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -35,18 +37,20 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
     app.command("fold-in")(fold_in)
     app.command("add-items")(add_items)
+    app.command("remove-items")(remove_items)
+    app.command("index")(index)
 
 
 def ids(text: str | None) -> list[str]:
-    """Comma-separated ids."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """Comma-separated ids; one that holds a comma is put in double quotes."""
+    return [part.strip() for row in csv.reader([text or ""], skipinitialspace=True) for part in row if part.strip()]
 
 
-def opened(workspace: Path, run: str) -> Recommender:
+def opened(workspace: Path, run: str, *, approximate: bool = False) -> Recommender:
     """The recommender of a run, with what was added to it."""
     from hyperllm.experiments.workspace import Workspace
 
-    return Recommender.load(Workspace.opened(workspace).run(run))
+    return Recommender.load(Workspace.opened(workspace).run(run), approximate=approximate)
 
 
 def _filter(categories: str | None, tags: str | None, only: str | None, exclude: str | None) -> Filter:
@@ -75,6 +79,7 @@ def recommend(
     diversity: Diversity = 0.0,
     breadth: Breadth = 0.0,
     by: By = "radius",
+    approximate: Approximate = False,
     all_: Annotated[bool, typer.Option("--all", help="All users, to --out.")] = False,
     out: Annotated[Path | None, typer.Option(help="Parquet file for --all; with --ray also a folder of them.")] = None,
     ray: RayAddress = None,
@@ -93,7 +98,7 @@ def recommend(
     if out is not None and ray is not None:
         _recommend_on_ray(workspace, run, out, k, asked, ray)
         return
-    shop = opened(workspace, run)
+    shop = opened(workspace, run, approximate=approximate)
     if out is not None:
         with show.Bar("recommending") as bar:
             shop.recommend_all(out, k, **asked, progress=bar)
@@ -122,11 +127,12 @@ def similar(
     tags: Tags = None,
     only: Only = None,
     exclude: Exclude = None,
+    approximate: Approximate = False,
     json: Json = False,
 ) -> None:
     """The nearest items of an item."""
     chosen = _filter(categories, tags, only, exclude)
-    _show(opened(workspace, run).similar(ids(items), k, filter=chosen), json=json)
+    _show(opened(workspace, run, approximate=approximate).similar(ids(items), k, filter=chosen), json=json)
 
 
 def explain(
@@ -156,7 +162,10 @@ def explain(
 def fold_in(
     workspace: Path,
     run: str,
-    items: Annotated[str, typer.Option(help="Ids of the items somebody chose, comma-separated.")],
+    items: Annotated[str | None, typer.Option(help="Ids of the items somebody chose, comma-separated.")] = None,
+    table: Annotated[
+        Path | None, typer.Option("--from", help="A table of users and items instead: CSV, TSV, JSONL(.gz) or Parquet.")
+    ] = None,
     k: Places = 20,
     explain: Why = False,
     categories: Categories = None,
@@ -169,9 +178,11 @@ def fold_in(
     by: By = "radius",
     json: Json = False,
 ) -> None:
-    """The best items for somebody the model does not know, from a list of items; nothing is trained or kept."""
+    """The best items for people the model does not know, from the items they chose; nothing is trained or kept."""
+    if (items is None) == (table is None):
+        raise ConfigError("fold-in needs --items I1,I2, or --from FILE")
     found = opened(workspace, run).fold_in(
-        {"guest": ids(items)},
+        {"guest": ids(items)} if table is None else table,
         k,
         filter_seen=not seen,
         filter=_filter(categories, tags, only, exclude),
@@ -221,3 +232,37 @@ def add_items(
     for note in done.notes:
         show.say(note)
     typer.echo(done.text())
+
+
+def remove_items(
+    workspace: Path,
+    run: str,
+    items: Annotated[str, typer.Option(help="Ids of added items, comma-separated.")],
+) -> None:
+    """Take added items out again; trained ones stay."""
+    from hyperllm.experiments.newcomers import remove_items as work
+
+    gone = work(workspace, run, ids(items))
+    typer.echo(f"{len(gone):,} items taken out" + (f": {', '.join(gone[:20])}" if gone else ""))
+
+
+def index(
+    workspace: Path,
+    run: str,
+    connectivity: Annotated[int, typer.Option(help="Items that each item is linked with.")] = 32,
+    expansion: Annotated[int, typer.Option(help="Items a walk keeps in sight: more finds more, slower.")] = 256,
+    threads: Annotated[int, typer.Option(help="Threads to build with, 0 for all cores.")] = 0,
+) -> None:
+    """Build an approximate index of a run's items, for catalogues where exact ranking takes too long."""
+    from hyperllm.experiments.workspace import Workspace
+    from hyperllm.serving.index import ApproximateIndex, place_of
+    from hyperllm.serving.model import ScoreModel
+
+    folder = Workspace.opened(workspace).run(run)
+    model = ScoreModel.load(folder / "model")
+    with show.Bar("linking items") as bar:
+        made = ApproximateIndex.build(
+            model, connectivity=connectivity, expansion=expansion, threads=threads, progress=bar
+        )
+    made.save(place_of(folder))
+    typer.echo(f"{len(model.items):,} items -> {place_of(folder)}; use it with --approximate")

@@ -5,7 +5,7 @@ Knows where a run keeps what was added, and who writes profiles. The run itself 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,5 +82,10 @@ def add_items(
             raise DataError(f"asking stopped early: {outcome.stopped}. Nothing was added; what was answered is kept.")
         told += [f"{item} got no profile: {reason}" for item, reason in list(outcome.examples.items())[:3]]
     placed = place(model, fresh, encode=encode, profiles=profiles, method=method)
-    additions.add(fresh, placed)
+    additions.add(fresh, placed, profiles=profiles, method=method)
     return AddedItems(placed, known, (*told, *placed.notes))
+
+
+def remove_items(workspace: Path, run: str, items: Sequence[str]) -> list[str]:
+    """Take added items out of a run again; returns those that were there. Trained items cannot be removed."""
+    return Additions.beside(Workspace.opened(workspace).run(run)).forget(items)

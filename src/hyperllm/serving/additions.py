@@ -1,8 +1,9 @@
 """Items that were added to a finished run, in one SQLite file beside it.
 
-Knows catalogue rows, their text vectors and what made these. Does not know how an item is placed (`newcomers`). The run
-itself stays as it was trained and measured; whoever opens it to recommend puts the added items in again. They outlive a
-new training of the run: an item that the new model knows by itself is then left alone, the others are placed anew.
+Knows catalogue rows, what was written of them, their text vectors and how they were placed. Does not know how that is
+done (`newcomers`). The run itself stays as it was trained and measured; whoever opens it to recommend puts the added
+items in again, in the order in which they came. They outlive a new training of the run: an item that the new model
+knows by itself is then left alone, the others are placed anew.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +24,39 @@ import polars as pl
 
 from hyperllm import artifacts
 from hyperllm.data.catalog import SCHEMA, Catalog
-from hyperllm.errors import ArtifactError, HyperLLMError
+from hyperllm.errors import ArtifactError, ConfigError, DataError, ProviderError
+from hyperllm.extraction.profiles import ItemProfile
 from hyperllm.ids import Vocabulary
 from hyperllm.serving import storage
 from hyperllm.serving.model import ScoreModel
-from hyperllm.serving.newcomers import Placed, encoder_for, place
+from hyperllm.serving.newcomers import Encode, Method, Placed, encoder_for, place
 
 log = logging.getLogger(__name__)
-Matrix = npt.NDArray[np.float32]
 SUFFIX = ".added.sqlite"
+_COLUMNS = "item_id, row, profile, method, recipe, vector"
+
+
+class Taken(DataError):
+    """An item with this id was added before."""
 
 
 @dataclass(frozen=True, eq=False)
 class Added:
-    """Rows of added items, in the order in which they came, and their vectors where some were made."""
+    """One added item: its catalogue row, what a language model wrote of it, by which method it is placed.
 
-    catalog: Catalog
-    vectors: tuple[npt.NDArray[np.float32] | None, ...]
-    recipes: tuple[str | None, ...]
+    ``vector`` (d₁,) is its text vector as ``recipe`` made it; None where tags alone placed it.
+    """
 
-    def take(self, wanted: Sequence[str]) -> Added:
-        """Those of these ids."""
-        row = {item: n for n, item in enumerate(self.catalog.items.ids)}
-        picked = [row[item] for item in wanted]
-        vectors = tuple(self.vectors[n] for n in picked)
-        return Added(self.catalog.take(Vocabulary(tuple(wanted))), vectors, tuple(self.recipes[n] for n in picked))
+    row: Mapping[str, Any]
+    profile: ItemProfile | None
+    method: Method
+    recipe: str | None
+    vector: npt.NDArray[np.float32] | None
 
-    def made_by(self, recipe: str | None) -> Matrix | None:
-        """All vectors (n, d₁), where all were made by this recipe; else None."""
-        found = [v for v, made in zip(self.vectors, self.recipes, strict=True) if made == recipe and v is not None]
-        return np.stack(found) if found and len(found) == len(self.vectors) else None
+    @property
+    def item_id(self) -> str:
+        """The item's id."""
+        return str(self.row["item_id"])
 
 
 @dataclass(frozen=True)
@@ -68,69 +73,78 @@ class Additions:
         run = folder.parent if of_run else folder
         return cls(run.with_name(run.name + SUFFIX))
 
-    def add(self, new: Catalog, placed: Placed) -> None:
-        """Keep items that were placed; they outlive the process when this returns. An id that is kept is replaced."""
-        recipe = recipe_of(placed.model)
+    def add(
+        self,
+        new: Catalog,
+        placed: Placed,
+        *,
+        profiles: Mapping[str, ItemProfile] | None = None,
+        method: Method = "neighbours",
+    ) -> None:
+        """Keep items that were placed, and how; they outlive the process when this returns.
+
+        Raises `Taken` where one of the ids was added before; then none is kept.
+        """
+        recipe = None if placed.vectors is None else recipe_of(placed.model)
         rows = [
             (
                 row["item_id"],
                 json.dumps(row, ensure_ascii=False),
-                None if placed.vectors is None else recipe,
+                None if profile is None else json.dumps(profile.row(), ensure_ascii=False),
+                method,
+                recipe,
                 None if placed.vectors is None else np.ascontiguousarray(placed.vectors[n], np.float32).tobytes(),
             )
             for n, row in enumerate(new.frame.iter_rows(named=True))
+            for profile in [(profiles or {}).get(row["item_id"])]
         ]
         with self._opened() as db:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany("INSERT OR REPLACE INTO items(item_id, row, recipe, vector) VALUES (?, ?, ?, ?)", rows)
+            for item, *_ in rows:
+                if db.execute("SELECT 1 FROM items WHERE item_id = ?", (item,)).fetchone():
+                    raise Taken(f"the item {item!r} was added before; a new item needs an id of its own.")
+            db.executemany(f"INSERT INTO items({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
             db.execute("COMMIT")
 
-    def kept(self) -> Added:
-        """Everything that was added."""
+    def kept(self) -> list[Added]:
+        """Everything that was added, in the order in which it came."""
         if not self.path.exists():
-            return Added(Catalog.empty(Vocabulary(())), (), ())
+            return []
         with self._opened() as db:
-            rows = db.execute("SELECT row, recipe, vector FROM items ORDER BY number").fetchall()
-        told: list[dict[str, Any]] = [json.loads(row) for row, _, _ in rows]
-        frame = pl.DataFrame(told, schema=SCHEMA)
-        vectors = tuple(None if raw is None else np.frombuffer(raw, dtype=np.float32) for _, _, raw in rows)
-        catalog = Catalog(Vocabulary(tuple(frame["item_id"])), frame)
-        return Added(catalog, vectors, tuple(recipe for _, recipe, _ in rows))
+            rows = db.execute(f"SELECT {_COLUMNS} FROM items ORDER BY number").fetchall()
+        return [
+            Added(
+                json.loads(row),
+                None if profile is None else ItemProfile.of(json.loads(profile)),
+                method,
+                recipe,
+                None if raw is None else np.frombuffer(raw, dtype=np.float32),
+            )
+            for _, row, profile, method, recipe, raw in rows
+        ]
 
-    def forget(self, items: Sequence[str]) -> None:
-        """Take items out again."""
+    def forget(self, items: Sequence[str]) -> list[str]:
+        """Take items out again; returns those that were there."""
+        if not self.path.exists():
+            return []
         with self._opened() as db:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany("DELETE FROM items WHERE item_id = ?", [(item,) for item in items])
+            gone = [i for i in items if db.execute("DELETE FROM items WHERE item_id = ?", (i,)).rowcount]
             db.execute("COMMIT")
+        return gone
 
     def apply(self, model: ScoreModel) -> ScoreModel:
-        """The model with the added items that it does not know by itself.
+        """The model with the added items that it does not know by itself, each placed as it was.
 
-        Text vectors are used as they were made; where the model was trained with another encoder they are made again.
-        An item that has no place in this model is left out and said so in the log; it stays in the file.
+        Text vectors are used as they were made; where the model was trained with another encoder they are made again,
+        and where that is not to be had tags place, as they do again what they placed before. An item that has no place
+        in this model is left out and said so in the log; it stays in the file.
         """
-        kept = self.kept()
-        fresh = [item for item in kept.catalog.items.ids if item not in model.items]
-        if not fresh:
-            return model
-        added = kept.take(fresh)
-        vectors = added.made_by(recipe_of(model))
-        encode = None if vectors is not None else encoder_for(model)[0]
-        try:
-            return place(model, added.catalog, encode=encode, vectors=vectors).model
-        except HyperLLMError:
-            return self._one_by_one(model, added)
-
-    def _one_by_one(self, model: ScoreModel, added: Added) -> ScoreModel:
-        encode, recipe, grown = encoder_for(model)[0], recipe_of(model), model
-        for item in added.catalog.items.ids:
-            one = added.take([item])
-            try:
-                grown = place(grown, one.catalog, encode=encode, vectors=one.made_by(recipe)).model
-            except HyperLLMError as error:
-                log.warning("the added item %r is left out: %s", item, error)
-        return grown
+        fresh = [added for added in self.kept() if added.item_id not in model.items]
+        encoder: list[Encode | None] = []
+        for (method, _), group in groupby(fresh, key=lambda added: (added.method, added.recipe)):
+            model = _placed(model, list(group), method, encoder)
+        return model
 
     @contextmanager
     def _opened(self) -> Generator[sqlite3.Connection]:
@@ -141,13 +155,41 @@ class Additions:
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(
                     "CREATE TABLE IF NOT EXISTS items(number INTEGER PRIMARY KEY, item_id TEXT UNIQUE NOT NULL, "
-                    "row TEXT NOT NULL, recipe TEXT, vector BLOB)"
+                    "row TEXT NOT NULL, profile TEXT, method TEXT NOT NULL, recipe TEXT, vector BLOB)"
                 )
                 yield db
             finally:
                 db.close()
         except sqlite3.Error as error:
             raise ArtifactError(f"the file of added items {str(self.path)!r} cannot be used ({error})") from None
+
+
+def _placed(model: ScoreModel, group: Sequence[Added], method: Method, encoder: list[Encode | None]) -> ScoreModel:
+    """The model with a group of items of one recipe and method; one by one where together it fails."""
+    made_by, vectors = group[0].recipe, None
+    if made_by is not None and made_by == recipe_of(model):
+        vectors = np.stack([added.vector for added in group if added.vector is not None])
+    elif made_by is not None and not encoder:
+        encoder.append(encoder_for(model)[0])
+    frame = pl.DataFrame([dict(added.row) for added in group], schema=SCHEMA)
+    new = Catalog(Vocabulary(tuple(frame["item_id"])), frame)
+    profiles = {added.item_id: added.profile for added in group if added.profile is not None}
+    encode = None if vectors is not None or made_by is None else encoder[0]
+    try:
+        return place(model, new, encode=encode, vectors=vectors, profiles=profiles, method=method).model
+    except ProviderError as error:
+        log.warning("added items are placed by their tags: %s", error)
+        encoder[0] = None
+        return _placed(model, group, method, encoder)
+    except ConfigError:  # the model keeps no experts
+        return _placed(model, group, "neighbours", encoder)
+    except DataError as error:
+        if len(group) == 1:
+            log.warning("the added item %r is left out: %s", group[0].item_id, error)
+            return model
+        for added in group:
+            model = _placed(model, [added], method, encoder)
+        return model
 
 
 def recipe_of(model: ScoreModel) -> str | None:

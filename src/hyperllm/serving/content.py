@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from hyperllm.data.semantics import mean_of_told
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -60,11 +57,6 @@ class Content:
     vectors: Floats
     recipe: Mapping[str, Any]
     experts: Experts | None = None
-
-    @cached_property
-    def mean(self) -> npt.NDArray[np.float64]:
-        """(d₁,) the mean of the items' vectors that are there."""
-        return mean_of_told(self.vectors)
 
     def stored(self) -> tuple[Arrays, Any]:
         """Arrays by name and a JSON value, as `restored` reads them."""

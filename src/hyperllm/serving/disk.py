@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,16 @@ class Disk:
         self, radius: float, items: Sequence[int] | Rows, weights: Sequence[float] | Doubles
     ) -> tuple[float, float]:
         """A point so far from the origin, at the weighted mean angle of items; those not shown do not count."""
-        place = {int(row): n for n, row in enumerate(self.rows)} if len(items) else {}
+        place = self._place
         known = [(place[int(row)], float(w)) for row, w in zip(items, weights, strict=True) if int(row) in place]
         towards = sum((w * _unit(self.xy[n]) for n, w in known), start=np.zeros(2))
         x, y = polar(np.array([self.scale * radius]), np.array([np.arctan2(towards[1], towards[0])]))[0]
         return float(x), float(y)
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        """Item row -> place among those shown."""
+        return {row: n for n, row in enumerate(self.rows.tolist())}
 
     def document(self) -> dict[str, Any]:
         """All of it as JSON values; coordinates to four digits."""

@@ -89,7 +89,7 @@ class Reasons:
             parts.append(f"{' > '.join(self.tag_path)} (the last tag is on {self.tagged} {items} of the history)")
         if self.nearest:
             parts.append("near " + "; ".join(map(str, self.nearest)))
-        return " · ".join(parts) or "no shared tag and no history"
+        return " · ".join(parts) or "nothing in the history speaks for it"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,8 @@
 Knows users, items and histories of a trained model. Does not know who the new users are. Three kinds of columns:
 
 * points of the hyperboloid, or dense inner-product vectors: a ridge regression, fitted to the trained users, from the
-  mean of a history's item vectors (tangent vectors at the origin) and a constant to the user's own. It works for every
-  backbone and framework, since it asks only what the trained model did with its users' histories.
+  mean of a history's item vectors (tangent vectors at the origin) to the user's own. It works for every backbone and
+  framework, since it asks only what the trained model did with its users' histories.
 * factors of a linear expert: exact, Σ of what each item puts in (`content.LinearInputs`), scaled as in training; by a
   regression too where a model was kept without these inputs.
 * histories themselves (item–item models): exact.
@@ -42,33 +42,33 @@ class Folding:
     def vectors(self, histories: sparse.csr_matrix) -> Vectors:
         """User vectors (b, columns) of binary ``histories`` (b, I), as ``model.user_vectors`` has them.
 
-        Without items a user stands where the trained ones stand on average.
+        Without items a user stands at the mean of the trained ones (that of their tangent vectors).
         """
         model = self.model
         if not isinstance(model.user_vectors, np.ndarray):
             return sparse.csr_matrix(histories[:, : model.item_vectors.shape[1]], dtype=np.float32)
-        points = self._raised(_features(histories, self._items) @ self._map)
+        points = self._raised(self._points_map.of(histories, self._items))
         if not model.flat:
             return points.astype(np.float32)
         if model.linear is None:
-            factors = _features(histories, self._item_factors) @ self._factor_map
+            factors = self._factors_map.of(histories, self._item_factors)
         else:
             factors = self._factors(histories, points)
         return np.concatenate([points, factors], axis=1).astype(np.float32)
 
     @cached_property
-    def _map(self) -> Doubles:
-        """(d + 1, d) the regression's weights for points."""
+    def _points_map(self) -> _Regression:
+        """From mean tangent vectors of items to those of users."""
         users = self._learned_from
         told = tangents(self.model.user_points[users], curved=self.model.curved > 0)
-        return _regression(_features(self.model.seen[users], self._items), told)
+        return _Regression.fit(self.model.seen[users], self._items, told)
 
     @cached_property
-    def _factor_map(self) -> Doubles:
-        """(f + 1, f) the same for factors."""
+    def _factors_map(self) -> _Regression:
+        """The same for factors."""
         users = self._learned_from
         told = np.asarray(self.model.user_vectors[users], dtype=np.float64)[:, self.model.curved :]
-        return _regression(_features(self.model.seen[users], self._item_factors), told)
+        return _Regression.fit(self.model.seen[users], self._item_factors, told)
 
     @cached_property
     def _learned_from(self) -> Rows:
@@ -151,17 +151,34 @@ def expmap0(tangent: Doubles) -> Doubles:
     return np.hstack([np.cosh(length), tangent * stretch])
 
 
-def _features(histories: sparse.csr_matrix, items: Doubles) -> Doubles:
-    """(b, d + 1) mean vectors of histories over item vectors (I, d), and a 1."""
-    count = np.maximum(np.diff(histories.indptr), 1)[:, None]
-    return np.hstack([np.asarray(histories @ items) / count, np.ones((len(count), 1))])
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """Ridge regression from the mean item vector of a history to a vector of its user, both about their means."""
+
+    start: Doubles
+    weights: Doubles
+    end: Doubles
+
+    @classmethod
+    def fit(cls, histories: sparse.csr_matrix, items: Doubles, told: Doubles) -> _Regression:
+        """From histories (n, I), none of them empty, item vectors (I, d) and the users' vectors ``told`` (n, e)."""
+        known = _mean_items(histories, items)
+        start, end = (part.mean(axis=0) if len(part) else np.zeros(part.shape[1]) for part in (known, told))
+        away = known - start
+        gram = away.T @ away
+        ridge = (_RIDGE * np.trace(gram) / len(gram) + 1e-12) * np.eye(len(gram))
+        return cls(start, np.linalg.solve(gram + ridge, away.T @ (told - end)), end)
+
+    def of(self, histories: sparse.csr_matrix, items: Doubles) -> Doubles:
+        """(b, e) vectors of histories (b, I); the mean of all where there are no items."""
+        away = _mean_items(histories, items) - self.start
+        away[np.diff(histories.indptr) == 0] = 0.0
+        return self.end + away @ self.weights
 
 
-def _regression(known: Doubles, told: Doubles) -> Doubles:
-    """Ridge weights (d, e) from ``known`` (n, d) to ``told`` (n, e)."""
-    gram = known.T @ known
-    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.linalg.solve(gram + ridge + 1e-12 * np.eye(len(gram)), known.T @ told)
+def _mean_items(histories: sparse.csr_matrix, items: Doubles) -> Doubles:
+    """(b, d) mean vectors of histories over item vectors (I, d), 0 without any."""
+    return np.asarray(histories @ items) / np.maximum(np.diff(histories.indptr), 1)[:, None]
 
 
 def _spaced(rows: Rows) -> Rows:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,20 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hyperllm import artifacts
-from hyperllm.errors import ConfigError, Corrupt, MisalignedArrays
+from hyperllm.errors import ConfigError, Corrupt, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows
+from hyperllm.serving import storage
 from hyperllm.serving.metric import Layout, building, needed, searching, spare
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.product import Doubles, Floats, ItemSide, flipped
 from hyperllm.serving.scan import best, of_pairs, users_at_once
 
 KIND = "index"
+SUBFOLDER = "index"
 Progress = Callable[[int, int], object]
 _GRAPH, _LEFT_OUT = "graph.usearch", "left_out.npy"
-_ITEMS_AT_ONCE = 2**14
+_ITEMS_AT_ONCE = 2**12
 _LONGEST_WALK = 4096
 _NEARBY = 16  # items in sight when an item is looked for from where it is
 
@@ -43,7 +46,7 @@ class ApproximateIndex:
     """``graph`` over the items of ``model``; ``left_out`` (n,) are item rows that walks do not find.
 
     ``expansion`` is how many items a walk keeps in sight: more finds more and takes longer. ``threads`` walk at once, 0
-    for all cores.
+    for all cores; calls from several threads wait for each other.
     """
 
     model: ScoreModel
@@ -51,6 +54,7 @@ class ApproximateIndex:
     left_out: Rows
     expansion: int = 256
     threads: int = 0
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.graph.expansion_search = self.expansion
@@ -118,14 +122,23 @@ class ApproximateIndex:
         graph.metric = searching(layout)  # reading puts a built-in metric in its place
         return cls(model, graph, left_out, manifest.config["expansion"], threads)
 
+    def of(self, model: ScoreModel) -> ApproximateIndex:
+        """The index for other users of the same items, or for more items, which are ranked exactly beside the walks."""
+        if model is self.model:
+            return self
+        more = np.arange(len(self.model.items), len(model.items), dtype=np.int64)
+        return replace(self, model=model, left_out=np.concatenate([self.left_out, more]))
+
     def topk(
         self, user_rows: Rows, k: int, *, mask: sparse.csr_matrix | None = None, candidates: Rows | None = None
     ) -> TopK:
-        """As `ScoreModel.topk`, but an item may be missed; never more than the ranking's tail, and no hidden one comes.
+        """As `ScoreModel.topk`, but an item may be missed; hidden ones never come, and k do wherever there are k.
 
         Few ``candidates``, or users from whom most is hidden, are ranked exactly.
         """
-        rows, step = np.asarray(user_rows, dtype=np.int64), users_at_once(check_k(k))
+        rows, step = _valid(user_rows, len(self.model.users), "user"), users_at_once(check_k(k))
+        if mask is not None and mask.shape != self.model.seen.shape:
+            raise MisalignedArrays(f"the mask has shape {mask.shape}; expected {self.model.seen.shape}.")
         chosen = None if candidates is None else np.unique(candidates)
         width = len(self.model.items) if chosen is None else len(chosen)
 
@@ -143,12 +156,19 @@ class ApproximateIndex:
             found.append(walk.ranked(None if mask is None else mask[part], lambda few, part=part: exactly(part[few])))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
 
-    def similar(self, item_rows: Rows, k: int) -> TopK:
+    def similar(self, item_rows: Rows, k: int, *, candidates: Rows | None = None) -> TopK:
         """As `ScoreModel.similar`, but an item may be missed; of a model that is not hyperbolic it is exact."""
-        rows, step, items = np.asarray(item_rows, dtype=np.int64), users_at_once(check_k(k)), len(self.model.items)
-        if self.model.geometry == "inner" or not _worth_a_walk(k + 1, items, items):
-            return self.model.similar(rows, k)
-        layout, points, found = _layout(self.model), self.model.item_points, [self.model.similar(rows[:0], k)]
+        step, items = users_at_once(check_k(k)), len(self.model.items)
+        rows = _valid(item_rows, items, "item")
+        chosen = None if candidates is None else np.unique(candidates)
+
+        def exactly(few: Rows) -> TopK:
+            return self.model.similar(few, k, candidates=chosen)
+
+        width = items if chosen is None else len(chosen)
+        if self.model.geometry == "inner" or not _worth_a_walk(k + 1, width, items):
+            return exactly(rows)
+        layout, points, found = _layout(self.model), self.model.item_points, [exactly(rows[:0])]
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             itself = sparse.csr_matrix(
@@ -156,8 +176,8 @@ class ApproximateIndex:
             )
             rough = layout.rows(np.pad(points[part], [(0, 0), (0, layout.factors)]))
             left = flipped(points[part].astype(np.float64))
-            walk = _Walk(self, k, left, self.model.near_side, rough, self._apart_near, None)
-            found.append(walk.ranked(itself, lambda few, part=part: self.model.similar(part[few], k)))
+            walk = _Walk(self, k, left, self.model.near_side, rough, self._apart_near, chosen)
+            found.append(walk.ranked(itself, lambda few, part=part: exactly(part[few])))
         return TopK(np.concatenate([f.items for f in found]), np.concatenate([f.scores for f in found]))
 
     @cached_property
@@ -225,7 +245,8 @@ class _Walk:
 
     def _fetched(self, rows: Rows, size: int, hidden: sparse.csr_matrix | None) -> TopK:
         """What a walk brings that keeps ``size`` items, and what it cannot reach, in exact order."""
-        row, column = _walked(self.index.graph, self.rough[rows], size, threads=self.index.threads)
+        with self.index.lock:
+            row, column = _walked(self.index.graph, self.rough[rows], size, threads=self.index.threads)
         row, column = (part[self.index.walked[column]] for part in (row, column))
         apart = best(self.left[rows], self.apart, size).items
         more, place = np.nonzero(apart != NOTHING)
@@ -246,6 +267,15 @@ class _Walk:
         return keep
 
 
+def place_of(folder: Path | str) -> Path:
+    """Where the index of a run or of an exported model stands: in the run, or beside the model."""
+    folder = Path(folder).absolute()
+    inner = storage.find(folder)
+    if inner.name == storage.SUBFOLDER and (inner.parent / artifacts.MANIFEST).exists():
+        return inner.parent / SUBFOLDER
+    return inner.with_name(f"{inner.name}.{SUBFOLDER}")
+
+
 def items_fingerprint(model: ScoreModel) -> str:
     """SHA-256 of the items' ids and vectors and how these are read; who the users are does not matter."""
     vectors = np.ascontiguousarray(model.item_vectors)
@@ -260,6 +290,13 @@ def _worth_a_walk(size: int, candidates: int, items: int) -> bool:
     return candidates > 0 and size * items <= min(_LONGEST_WALK, items // 4) * candidates
 
 
+def _valid(rows: Rows, size: int, what: str) -> Rows:
+    rows = np.asarray(rows, dtype=np.int64)
+    if rows.ndim != 1 or (len(rows) and not 0 <= rows.min() <= rows.max() < size):
+        raise DataError(f"{what} rows must be a flat array of numbers from 0 to {size - 1:,}; got {rows!r}.")
+    return rows
+
+
 def _layout(model: ScoreModel) -> Layout:
     if not isinstance(model.user_vectors, np.ndarray):
         raise ConfigError("the model's user vectors are sparse, so an index would not help; rank it exactly.")
@@ -267,7 +304,8 @@ def _layout(model: ScoreModel) -> Layout:
 
 
 def _graph(layout: Layout, **settings: int) -> Any:
-    return needed("usearch.index").Index(ndim=layout.columns, metric=building(layout), dtype="f32", **settings)
+    index = needed("usearch.index").Index
+    return index(ndim=layout.columns, metric=building(layout), dtype="f32", enable_key_lookups=False, **settings)
 
 
 def _blocks(model: ScoreModel, layout: Layout) -> Iterator[tuple[Rows, Floats]]:

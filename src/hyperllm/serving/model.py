@@ -38,6 +38,7 @@ from hyperllm.errors import ConfigError, DataError, MisalignedArrays
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k, hide, topk
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.serving import storage
+from hyperllm.serving.checks import check_flat, check_shapes, check_values, columns
 from hyperllm.serving.content import Content, LinearInputs
 from hyperllm.serving.product import (
     FLOATS_AT_ONCE,
@@ -86,10 +87,10 @@ class ScoreModel:
     def __post_init__(self) -> None:
         if self.geometry not in get_args(Geometry):
             raise ConfigError(f"unknown geometry {self.geometry!r}; choose one of {', '.join(get_args(Geometry))}.")
-        _check_shapes(self)
-        _check_flat(self)
+        check_shapes(self)
+        check_flat(self)
         for what, vectors in (("user", self.user_vectors), ("item", self.item_vectors)):
-            _check_values(what, vectors, self.curved)
+            check_values(what, vectors, self.curved)
 
     @cached_property
     def titles(self) -> tuple[str | None, ...]:
@@ -172,8 +173,8 @@ class ScoreModel:
         kept = {"clicks": self.clicks}  # what everybody clicked does not change with who is asking
         for name, value in {"users": users, "user_vectors": vectors, "seen": seen, **kept}.items():
             object.__setattr__(other, name, value)
-        _check_shapes(other)
-        _check_values("user", vectors, self.curved)
+        check_shapes(other)
+        check_values("user", vectors, self.curved)
         return other
 
     def save(
@@ -383,8 +384,8 @@ def _hidden(mask: sparse.csr_matrix | None, rows: Rows, items: int, chosen: Rows
     """Rows of the mask over the items to rank."""
     if mask is None:
         return None
-    if _columns(mask) != items:
-        raise MisalignedArrays(f"the mask has {_columns(mask):,} columns; the model has {items:,} items.")
+    if columns(mask) != items:
+        raise MisalignedArrays(f"the mask has {columns(mask):,} columns; the model has {items:,} items.")
     return mask[rows] if chosen is None else mask[rows][:, chosen]
 
 
@@ -396,59 +397,3 @@ def _joined(found: list[TopK], k: int, chosen: Rows | None) -> TopK:
     if chosen is not None:
         items = np.where(items == NOTHING, NOTHING, chosen[items] if len(chosen) else NOTHING)
     return TopK(items, np.concatenate([f.scores for f in found]))
-
-
-def _columns(vectors: Vectors) -> int:
-    """Columns of a matrix, −1 where it is none."""
-    shape = cast(tuple[int, ...], vectors.shape)
-    return shape[1] if len(shape) == 2 else -1
-
-
-def _check_shapes(model: ScoreModel) -> None:
-    users, items = len(model.users), len(model.items)
-    wanted = {
-        "user_vectors": (users, _columns(model.item_vectors)),
-        "item_vectors": (items, _columns(model.user_vectors)),
-        "seen": (users, items),
-    }
-    for name, shape in wanted.items():
-        found = getattr(model, name).shape
-        if found != shape:
-            raise MisalignedArrays(f"{name} has shape {found}; expected {shape} for {users:,} users, {items:,} items.")
-    if model.catalog.items != model.items:
-        raise MisalignedArrays("the catalogue is one of other items than the model has.")
-    if model.content is not None and len(model.content.vectors) != items:
-        raise MisalignedArrays(f"there are {len(model.content.vectors):,} text vectors for {items:,} items.")
-    if model.linear is not None and (len(model.linear.weights), len(model.linear.shrink)) != (items, model.flat):
-        raise MisalignedArrays(f"the linear expert's inputs fit neither {items:,} items nor {model.flat} factors.")
-    if model.tags is not None and model.tags.items != model.items:
-        raise MisalignedArrays("the tags belong to other items than the model has; export it again with its own tags.")
-
-
-def _check_flat(model: ScoreModel) -> None:
-    columns = model.item_vectors.shape[1]
-    if model.flat and (model.geometry == "inner" or not 0 < model.flat < columns):
-        raise ConfigError(
-            f"flat is {model.flat} for vectors of {columns} columns and geometry {model.geometry!r}; expected 0, or "
-            "with 'lorentz' fewer than all columns: factors stand beside a point of the hyperboloid."
-        )
-
-
-def _check_values(what: str, vectors: Vectors, curved: int) -> None:
-    values = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors.data)
-    if values.dtype != np.float32:
-        raise DataError(f"{what} vectors are {values.dtype}; expected float32.")
-    if not np.isfinite(values).all():
-        raise DataError(f"{what} vectors hold a value that is not finite. Did training diverge?")
-    if not curved:
-        return
-    if not isinstance(vectors, np.ndarray):
-        raise DataError(f"{what} vectors are sparse; points of the hyperboloid are dense.")
-    on = raised(vectors[:, :curved].astype(np.float64))[:, 0]
-    off = np.abs(on - vectors[:, 0]) > 1e-3 * on
-    if off.any():
-        row = int(off.argmax())
-        raise DataError(
-            f"{what} row {row} is not on the unit hyperboloid: its time coordinate is {vectors[row, 0]:.4g}, expected "
-            f"{on[row]:.4g}. Before export, Poincaré points need their isometry and a curvature of minus c a factor √c."
-        )

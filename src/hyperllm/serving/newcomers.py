@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import polars as pl
 from scipy import sparse
 
 from hyperllm.data.catalog import Catalog
-from hyperllm.data.semantics import unit_from_mean
+from hyperllm.data.semantics import mean_of_told, unit_from_mean
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, ProviderUnavailable, choose
 from hyperllm.extraction.attach import Attacher
@@ -30,6 +31,7 @@ from hyperllm.serving.cards import Tag, tags_of
 from hyperllm.serving.folding import expmap0
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.placement import nearest, points_between
+from hyperllm.serving.selection import carried
 
 Matrix = npt.NDArray[np.float32]
 Method = Literal["neighbours", "experts"]
@@ -94,16 +96,18 @@ def place(
     known = [item for item in new.items.ids if item in model.items]
     if known:
         raise DataError(f"the model has the item {known[0]!r} already; a new item needs an id of its own")
-    tags = _attached(model, new, profiles or {})
+    ground = Ground.of(model)
+    tags = _attached(ground, new, profiles or {})
     notes: list[str] = []
     if vectors is None and model.content is not None and encode is not None:
         vectors = encode(_texts(model, new, tags, profiles or {}, notes))
     grown = _with_tags(model, new, tags)
-    weights, by = _weights(model, grown, new, vectors)
+    weights, by = _weights(model, ground, new, tags, vectors)
     rows = _between(model, weights)
     if method == "experts":
         rows[:, : model.curved] = _by_experts(model, vectors, rows[:, : model.curved])
     made = _grown(model, new, grown, weights, rows, vectors)
+    _GROUNDS[made] = ground
     told = [_told(made, model, weights, row, by[row]) for row in range(len(new.items))]
     return Placed(made, tuple(told), vectors, tuple(notes))
 
@@ -134,11 +138,67 @@ def encoder_for(model: ScoreModel, *, threads: int | None = None) -> tuple[Encod
     return encode, None
 
 
-def _attached(model: ScoreModel, new: Catalog, profiles: Mapping[str, ItemProfile]) -> list[list[int]]:
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What newcomers are compared with: items that somebody clicked, so it is the same whoever has joined before.
+
+    ``known`` (n,) are their rows, ``texts`` (n, d₁) their text vectors around ``mean``, of unit length, None where the
+    model reads no texts. ``attacher`` finds tags, ``spread`` (t,) of these items carry each, and ``labels`` (n, t) are
+    unit rows of their tags, rare ones (``rarity``) weighing more; None where the model has no tags.
+    """
+
+    known: Rows
+    mean: npt.NDArray[np.float64] | None
+    texts: npt.NDArray[np.float64] | None
+    attacher: Attacher | None
+    spread: Rows
+    rarity: npt.NDArray[np.float64]
+    labels: sparse.csr_array | None
+
+    @classmethod
+    def of(cls, model: ScoreModel) -> Ground:
+        """Read a model; made once for each."""
+        if model in _GROUNDS:
+            return _GROUNDS[model]
+        known = np.flatnonzero(model.clicks > 0)
+        mean = texts = attacher = labels = None
+        spread, rarity = np.empty(0, dtype=np.int64), np.empty(0)
+        if model.content is not None:
+            vectors = model.content.vectors[known]
+            mean = mean_of_told(vectors)
+            texts = unit_from_mean(vectors, mean)
+        if model.tags is not None:
+            pairs = model.tags.tag_items
+            clicked = replace(model.tags, tag_items=pairs[model.clicks[pairs[:, 1]] > 0])
+            attacher = Attacher.of(clicked)
+            spread = attacher.count
+            rarity = np.log(max(1, len(known)) / np.maximum(spread, 1))
+            labels = _unit_rows(carried(clicked)[known], rarity)
+        found = _GROUNDS[model] = cls(known, mean, texts, attacher, spread, rarity, labels)
+        return found
+
+    def rows_of(self, tags: Sequence[Sequence[int]]) -> sparse.csr_array:
+        """Unit rows (n, t) of the tags of new items."""
+        pairs = np.array([(row, tag) for row, mine in enumerate(tags) for tag in mine], dtype=np.int64).reshape(-1, 2)
+        shape = len(tags), len(self.rarity)
+        ones = np.ones(len(pairs))
+        return _unit_rows(sparse.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=shape), self.rarity)
+
+
+_GROUNDS: WeakKeyDictionary[ScoreModel, Ground] = WeakKeyDictionary()
+
+
+def _unit_rows(having: sparse.csr_matrix, rarity: npt.NDArray[np.float64]) -> sparse.csr_array:
+    weighed = sparse.csr_array(having.multiply(rarity[None, :]))
+    length = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
+    return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(length, 1e-12)) @ weighed)
+
+
+def _attached(ground: Ground, new: Catalog, profiles: Mapping[str, ItemProfile]) -> list[list[int]]:
     """Tag rows of each new item, broad first."""
-    if model.tags is None:
+    attacher = ground.attacher
+    if attacher is None:
         return [[] for _ in new.items.ids]
-    attacher = Attacher.of(model.tags)
     return [
         attacher.of_profile(profiles[row["item_id"]]) if row["item_id"] in profiles else attacher.of_row(row)
         for row in new.frame.iter_rows(named=True)
@@ -163,7 +223,7 @@ def _texts(
             notes.append("the model was trained on written summaries; items without one are placed by their own text")
     if model.tags is None or recipe.get("tags") is None:
         return texts
-    spread = np.bincount(model.tags.tag_items[:, 0], minlength=len(model.tags.tags))
+    spread = Ground.of(model).spread
     return [tagged_text(text, mine, model.tags.names, spread) for text, mine in zip(texts, tags, strict=True)]
 
 
@@ -178,18 +238,17 @@ def _with_tags(model: ScoreModel, new: Catalog, tags: Sequence[Sequence[int]]) -
 
 
 def _weights(
-    model: ScoreModel, grown: TagGraph | None, new: Catalog, vectors: Matrix | None
+    model: ScoreModel, ground: Ground, new: Catalog, tags: Sequence[Sequence[int]], vectors: Matrix | None
 ) -> tuple[sparse.csr_array, list[str]]:
     """(n, I) how much each known item says of each new one; and by what, text or tags, it was found."""
-    first, known = len(model.items), np.flatnonzero(model.clicks > 0)
-    found = sparse.lil_array((len(new.items), first), dtype=np.float32)
+    found = sparse.lil_array((len(new.items), len(model.items)), dtype=np.float32)
     by = [""] * len(new.items)
-    for name, fresh, there in _contents(model, grown, known, vectors):
+    for name, fresh, there in _contents(ground, tags, vectors):
         near = nearest(fresh, there)
         for row in np.flatnonzero(np.asarray(near.sum(axis=1)).ravel() > 0):
             if not by[row]:
                 mine = near[[row]]
-                found[row, known[mine.indices]] = mine.data
+                found[row, ground.known[mine.indices]] = mine.data
                 by[row] = name
     lost = [item for item, name in zip(new.items.ids, by, strict=True) if not name]
     if lost:
@@ -200,17 +259,12 @@ def _weights(
     return sparse.csr_array(found), by
 
 
-def _contents(
-    model: ScoreModel, grown: TagGraph | None, known: Rows, vectors: Matrix | None
-) -> Iterator[tuple[str, Any, Any]]:
+def _contents(ground: Ground, tags: Sequence[Sequence[int]], vectors: Matrix | None) -> Iterator[tuple[str, Any, Any]]:
     """(name, rows of the new items, rows of the known ones), of unit length: texts, then tags."""
-    first = len(model.items)
-    if model.content is not None and vectors is not None:
-        mean = model.content.mean
-        yield "text", unit_from_mean(vectors, mean), unit_from_mean(model.content.vectors[known], mean)
-    if grown is not None:
-        rows = sparse.csr_array(grown.rows().T)
-        yield "tags", rows[first:], rows[known]
+    if ground.texts is not None and ground.mean is not None and vectors is not None:
+        yield "text", unit_from_mean(vectors, ground.mean), ground.texts
+    if ground.labels is not None:
+        yield "tags", ground.rows_of(tags), ground.labels
 
 
 def _grown(

@@ -33,7 +33,7 @@ GREY = "#8a8f98"
 MOST = 3_000
 _RADIUS = 280
 _MARGIN = 12
-_NAMED = 12
+_NAMED, _RINGED, _DEEPEST = 12, 60, 3
 _RINGS = (0.5, 1.0, 1.5, 2.0)
 
 
@@ -106,22 +106,24 @@ class Picture:
         return self.disk.model.titles[row] or self.disk.model.items.ids[row]
 
     def _tags(self) -> list[str]:
-        """Tags of the first two levels as rings, the widest with their names."""
+        """Tags as rings, broad first and then the widest, the first of them with their names."""
         tags = self.disk.model.tags
         if tags is None:
             return []
+        count = np.bincount(tags.tag_items[:, 0], minlength=len(tags.tags))
+        shown = self.disk.tag_rows
+        broad = shown[(tags.level[shown] != _DEEPEST)]
+        order = sorted(broad.tolist(), key=lambda tag: (tags.level[tag], -count[tag], tag))[:_RINGED]
+        place = {tag: n for n, tag in enumerate(shown.tolist())}
         drawn: list[str] = []
-        for n, tag in enumerate(self.disk.tag_rows.tolist()):
-            if tags.level[tag] in (1, 2):
-                x, y = self.disk.tag_xy[n]
-                drawn.append(
-                    f'<circle cx="{_at(x)}" cy="{_at(-y)}" r="4" fill="none" stroke="currentColor" stroke-width="1.5">'
-                    f"<title>{escape(tags.names[tag])}</title></circle>"
-                )
-                if tags.level[tag] == 1 or len(drawn) <= 12:
-                    drawn.append(
-                        f'<text x="{_at(x, 7)}" y="{_at(-y, 4)}" fill="currentColor">{escape(tags.names[tag])}</text>'
-                    )
+        for number, tag in enumerate(order):
+            (x, y), name = self.disk.tag_xy[place[tag]], escape(tags.names[tag])
+            drawn.append(
+                f'<circle cx="{_at(x)}" cy="{_at(-y)}" r="4" fill="none" stroke="currentColor" stroke-width="1.5">'
+                f"<title>{name}</title></circle>"
+            )
+            if number < _NAMED:
+                drawn.append(f'<text x="{_at(x, 7)}" y="{_at(-y, 4)}" fill="currentColor">{name}</text>')
         return drawn
 
     def _lit(self) -> list[str]:

@@ -115,7 +115,7 @@ class SparseSide:
     def product(self, left: sparse.csr_matrix) -> Floats:
         """Scores (b, I); where few columns occur only those are read."""
         columns, place = np.unique(left.indices, return_inverse=True)
-        if 8 * len(columns) > self.vectors.shape[1]:
+        if 8 * len(columns) > self.vectors.shape[1] or "_turned" in self.__dict__:
             return np.asarray(left @ self._turned)
         few = sparse.csr_matrix((left.data, place, left.indptr), shape=(len(left.indptr) - 1, len(columns)))
         return np.asarray(few @ np.ascontiguousarray(self.vectors[:, columns].T))

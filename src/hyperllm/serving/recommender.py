@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hyperllm.data.sources.table import read_items
+from hyperllm.data.sources.table import read_histories, read_items
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.rank import NOTHING, TopK, check_k
 from hyperllm.ids import Rows, Vocabulary
@@ -26,6 +26,7 @@ from hyperllm.serving.disk import Disk
 from hyperllm.serving.explain import Explainer
 from hyperllm.serving.folding import Folding, history_matrix
 from hyperllm.serving.frames import Recommendation, Recommendations, SimilarItem, SimilarItems
+from hyperllm.serving.index import ApproximateIndex, place_of
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.newcomers import Placed, encoder_for, place
 from hyperllm.serving.picture import Picture
@@ -43,31 +44,36 @@ class Recommender:
 
     ``score`` means: minus the hyperbolic distance for a hyperbolic model, the Lorentz product plus that of the factors
     for a fused one, the inner product for the others; it compares items for one user, not users with each other.
+    Ranking is exact unless there is an ``index``.
     """
 
     model: ScoreModel
+    index: ApproximateIndex | None = None
 
     @classmethod
-    def load(cls, path: Path | str) -> Recommender:
+    def load(cls, path: Path | str, *, approximate: bool = False) -> Recommender:
         """Open a run or its ``model/`` folder, with the items that were added to it.
 
-        Raises an `ArtifactError` that says what is wrong with it.
+        ``approximate`` ranks through the index that `hyperllm index` built, for very large catalogues. Raises an
+        `ArtifactError` that says what is wrong with either.
         """
-        return cls(Additions.beside(path).apply(ScoreModel.load(path)))
+        model = ScoreModel.load(path)
+        index = ApproximateIndex.load(place_of(path), model) if approximate else None
+        whole = Additions.beside(path).apply(model)
+        return cls(whole, None if index is None else index.of(whole))
 
     def in_memory(self) -> Recommender:
         """The same recommender without any file behind it."""
         model, content = self.model, self.model.content
         dense = isinstance(model.user_vectors, np.ndarray)
-        return Recommender(
-            replace(
-                model,
-                content=None if content is None else replace(content, vectors=np.array(content.vectors)),
-                user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
-                item_vectors=np.array(model.item_vectors),
-                seen=model.seen.copy(),
-            )
+        held = replace(
+            model,
+            content=None if content is None else replace(content, vectors=np.array(content.vectors)),
+            user_vectors=np.array(model.user_vectors) if dense else model.user_vectors.copy(),
+            item_vectors=np.array(model.item_vectors),
+            seen=model.seen.copy(),
         )
+        return Recommender(held, None if self.index is None else self.index.of(held))
 
     @property
     def users(self) -> Vocabulary:
@@ -122,7 +128,7 @@ class Recommender:
 
     def fold_in(
         self,
-        histories: Mapping[str, Sequence[str]],
+        histories: Mapping[str, Sequence[str]] | Any,
         k: int = 10,
         *,
         filter_seen: bool = True,
@@ -132,9 +138,10 @@ class Recommender:
     ) -> Recommendations:
         """The k best items of people the model does not know, from the items they chose; `recommend` for guests.
 
-        ``histories`` maps a name to item ids; nothing is kept. Raises `UnknownId` for an unknown item.
+        ``histories`` maps a name to item ids, or is a table of users and items (a data frame or a file's path); nothing
+        is kept. Raises `UnknownId` for an unknown item.
         """
-        guests = self._guests(histories)
+        guests = self._guests(histories if isinstance(histories, Mapping) else read_histories(histories))
         rows = np.arange(len(guests.users), dtype=np.int64)
         found = self._found(guests, rows, k, filter_seen, filter, order)
         return self._shown(guests, rows, found, explain=explain)
@@ -144,6 +151,10 @@ class Recommender:
         told = [self.items.rows(_ids(items, "a history"), what="item") for items in histories.values()]
         seen = history_matrix(told, len(self.items))
         return self.model.with_users(Vocabulary(tuple(map(str, histories))), self.folding.vectors(seen), seen)
+
+    def ranked(self, rows: Rows, k: int, *, filter_seen: bool = True) -> TopK:
+        """The k best item rows of user rows (b,), for whoever makes lists of their own."""
+        return self._found(self.model, rows, k, filter_seen, None, None)
 
     def _found(
         self,
@@ -156,10 +167,11 @@ class Recommender:
     ) -> TopK:
         check_k(k)
         candidates = None if filter is None else filter.rows(model)
-        mask = model.seen if filter_seen else None
-        if not order:
-            return model.topk(rows, k, mask=mask, candidates=candidates)
-        return order.arranged(model, model.topk(rows, order.pool(k), mask=mask, candidates=candidates), k)
+        ranker = model if self.index is None else self.index.of(model)
+        found = ranker.topk(
+            rows, order.pool(k) if order else k, mask=model.seen if filter_seen else None, candidates=candidates
+        )
+        return order.arranged(model, found, k) if order else found
 
     def _shown(self, model: ScoreModel, rows: Rows, found: TopK, *, explain: bool) -> Recommendations:
         scores = model.shown_scores(rows, found)
@@ -178,7 +190,8 @@ class Recommender:
         Nearness is minus the hyperbolic distance, also for a fused model, or the cosine for one that is not hyperbolic.
         """
         rows = self.items.rows(_ids(items, "items"), what="item")
-        found = self.model.similar(rows, k, candidates=None if filter is None else filter.rows(self.model))
+        ranker = self.index or self.model
+        found = ranker.similar(rows, k, candidates=None if filter is None else filter.rows(self.model))
         scores = self.model.similarities(rows, found.items)
         made = [
             SimilarItem(query, self.items.ids[item], n + 1, float(score[n]), self.model.titles[item])
@@ -198,7 +211,8 @@ class Recommender:
         encode, remark = encoder_for(self.model)
         placed = place(self.model, catalog, encode=encode)
         placed = replace(placed, notes=(*notes, *([remark] if remark else []), *placed.notes))
-        return Recommender(placed.model), placed
+        index = None if self.index is None else self.index.of(placed.model)
+        return Recommender(placed.model, index), placed
 
     @cached_property
     def disk(self) -> Disk:

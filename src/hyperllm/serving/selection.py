@@ -23,7 +23,8 @@ class Filter:
     """What all shown items have in common; an empty filter lets everything through.
 
     ``categories``: the item's path holds one of these names, on any level. ``tags``: it carries one of these tags,
-    named by id or by name. ``allow``: it is one of these ids; ``deny``: it is none of them. Names may differ in case.
+    named by id or by name. ``allow``: it is one of these ids; ``deny``: it is none of them; ids that the model does not
+    know, as a shop's stock list holds, change nothing. Names may differ in case.
     """
 
     categories: tuple[str, ...] = ()
@@ -52,10 +53,15 @@ class Filter:
         if self.tags:
             kept &= _tagged(model.tags, self.tags, len(kept))
         if self.allow is not None:
-            kept &= _among(model.items.rows(self.allow, what="item"), len(kept))
+            kept &= _among(_known(model, self.allow), len(kept))
         if self.deny:
-            kept &= ~_among(model.items.rows(self.deny, what="item"), len(kept))
+            kept &= ~_among(_known(model, self.deny), len(kept))
         return np.flatnonzero(kept).astype(np.int64)
+
+
+def _known(model: ScoreModel, ids: Iterable[str]) -> Rows:
+    """Rows of those ids that the model knows."""
+    return model.items.rows([item for item in ids if item in model.items])
 
 
 def _among(rows: Rows, size: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -122,3 +122,16 @@ def test_the_list_of_files_is_what_is_on_disk() -> None:
 
     folder = Path(about.__file__).with_name("web")
     assert set(about.FILES) == {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_an_added_item_can_be_taken_out_and_a_trained_one_cannot(client: Client) -> None:
+    assert client.post("/items", {"items": [{"item_id": "n/1", "title": "Lipstick number 9"}]}).status_code == 201
+    assert client.get("/items/n/1").status_code == 200
+    gone = client("DELETE", "/items/n/1")
+    assert gone.status_code == 200
+    assert client.get("/items/n/1").status_code == 404
+    assert client("DELETE", "/items/n/1").status_code == 404
+    assert client("DELETE", "/items/i00").status_code == 409
+    near = client.get("/similar?item=i12&k=30&category=Makeup&exclude=i30&exclude=unheard").json()["items"]
+    assert near
+    assert all("Makeup" in item["categories"] and item["item_id"] != "i30" for item in near)

@@ -149,7 +149,9 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/recommend?user=" + "x" * 257, {}),
     ("GET", "/recommend?user=u00&category=nowhere", {}),
     ("GET", "/recommend?user=u00&tag=nowhere", {}),
-    ("GET", "/recommend?user=u00&only=%2Fetc%2Fpasswd", {}),
+    ("GET", "/similar?item=%2Fetc%2Fpasswd", {}),
+    ("DELETE", "/items/nothing", {}),
+    ("DELETE", "/items/i00", {}),
     ("GET", "/explain?user=u00&item=nothing", {}),
     ("POST", "/recommend", {"json": {"users": ["u00"] * 1_001}}),
     ("POST", "/recommend", {"json": {"users": []}}),
@@ -208,7 +210,7 @@ def test_what_nobody_foresaw_is_three_words_and_a_traceback_on_the_server(
 @pytest.mark.parametrize(
     "wrong",
     [{"api_keys": ("short",)}, {"api_keys": ("has a blank in it",)}, {"hosts": ("*",)}, {"hosts": ("http://x",)},
-     {"rate_limit": -1}, {"max_body": 0}, {"workers": 0}, {"waiting": 0}],
+     {"rate_limit": -1}, {"max_body": 0}, {"workers": 0}, {"waiting": 0}, {"queued": 0}],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -11,6 +11,7 @@ from tests.serving.http.conftest import HOSTILE, Client, Make, train
 
 from hyperllm.serving.arrange import Order
 from hyperllm.serving.http.app import create_app
+from hyperllm.serving.http.remembered import Remembered
 from hyperllm.serving.http.state import Live
 from hyperllm.serving.recommender import Recommender
 from hyperllm.serving.selection import Filter
@@ -123,10 +124,14 @@ def test_what_would_take_minutes_is_refused(client: Client) -> None:
         {"users": users, "k": 1000},
         {"users": users[:200], "k": 10, "explain": True},
         {"users": users[:1], "k": 500, "diversity": 0.5},
+        {"users": users[:101], "k": 1, "explain": True},
     ):
         answer = client.post("/recommend", body)
         assert answer.status_code == 422
-        assert "smaller k" in answer.json()["error"] or "fewer" in answer.json()["error"]
+        assert "fewer" in answer.json()["error"]
+    histories = {f"guest {n}": ["i07"] * 1_000 for n in range(11)}
+    assert client.post("/fold-in", {"histories": histories, "k": 1}).status_code == 200
+    assert client.post("/fold-in", {"histories": histories, "k": 1, "explain": True}).status_code == 422
 
 
 def test_more_than_may_wait_is_told_to_come_back(make: Make) -> None:
@@ -137,3 +142,37 @@ def test_more_than_may_wait_is_told_to_come_back(make: Make) -> None:
     refused = answers[statuses.index(503)]
     assert refused.headers["retry-after"] == "1"
     assert client.get("/recommend?user=u00").status_code == 200
+
+
+def test_a_list_is_remembered_while_the_model_stays_the_same(client: Client, live: Live, run: Path) -> None:
+    def ask() -> str:
+        return client.get("/recommend?user=u00&k=9").text
+
+    first = ask()
+    assert ask() == first
+    assert b"hyperllm_lists_remembered_total 1.0" in live.metrics.text()
+    assert b"hyperllm_batch_size_count 1.0" in live.metrics.text()
+    client.post("/items", {"items": [{"item_id": "n1", "title": "Lipstick"}]})
+    second = ask()
+    assert second != first
+    train(run, shop(flat=5).model)
+    assert live.look()
+    assert ask() not in (first, second)
+    assert b"hyperllm_batch_size_count 3.0" in live.metrics.text()
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    one, other, kept = object(), object(), Remembered(10_000)
+    assert kept.get(one, 0) is None
+    for number in range(100):
+        kept.put(one, number, bytes(700))
+    assert [number for number in range(100) if kept.get(one, number)] == list(range(90, 100))
+    kept.get(one, 90)
+    kept.put(one, 100, bytes(700))
+    assert kept.get(one, 90)
+    assert not kept.get(one, 91)
+    kept.put(one, 101, bytes(20_000))
+    assert not any(kept.get(one, number) for number in range(102))
+    assert kept.get(other, 100) is None
+    kept.put(one, 100, b"late")
+    assert kept.get(other, 100) is None

@@ -18,14 +18,17 @@ from pathlib import Path
 import pytest
 from tests.serving.coherent import shop
 from tests.serving.http.conftest import Client, train
+from tests.serving.test_newcomers import new
 
 from hyperllm import artifacts
-from hyperllm.errors import ConfigError, Incomplete
+from hyperllm.errors import ConfigError, Incomplete, ProviderUnavailable
+from hyperllm.serving.additions import Additions, Taken
 from hyperllm.serving.http import opening
 from hyperllm.serving.http.app import create_app
 from hyperllm.serving.http.run import Address, serve
 from hyperllm.serving.http.settings import Settings
 from hyperllm.serving.http.state import Live
+from hyperllm.serving.index import ApproximateIndex
 from hyperllm.serving.model import ScoreModel
 
 ONE, OTHER = shop(), shop(flat=5)
@@ -127,6 +130,19 @@ def test_files_of_two_models_never_mix(run: Path, live: Live, monkeypatch: pytes
     assert live.look()
 
 
+def test_the_watcher_outlives_a_broken_file_of_added_items(
+    live: Live, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live.watch(every_s=0.02)
+    run.with_name("mine.added.sqlite").write_bytes(b"this is no database, only some text that is long enough")
+    _wait(lambda: "the added items cannot be read" in caplog.text)
+    run.with_name("mine.added.sqlite").unlink()
+    before = live.current.version
+    train(run, OTHER.model)
+    _wait(lambda: live.current.version != before)
+    live.stop()
+
+
 def test_no_run_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(Incomplete, match="nothing"):
         Live(tmp_path / "nothing")
@@ -204,12 +220,10 @@ def test_no_answer_is_lost_or_mixed_while_models_are_swapped(
 def test_a_request_in_flight_is_answered_before_the_end(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
     body = json.dumps({"users": ["u00"], "k": 3}).encode()
-    head = (
-        f"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    )
+    head = ("POST /recommend HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Expect: 100-continue")
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-        client.sendall(f"{head}\r\n\r\n".encode())
-        time.sleep(0.3)
+        client.sendall("\r\n".join((*head, f"Content-Length: {len(body)}", "", "")).encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 100")  # now it waits for the body
         process.send_signal(signal.SIGTERM)
         _wait(lambda: not _accepts(port))
         client.sendall(body)
@@ -256,3 +270,73 @@ def test_a_run_is_recognised_by_its_manifest(run: Path) -> None:
     assert opening.place(run) == run / "model"
     assert opening.place(run / "model") == run / "model"
     assert artifacts.peek(run) is not None
+
+
+def test_an_index_ranks_until_a_new_model_has_none(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("usearch", reason="the extra ann is not installed")
+    with pytest.raises(Incomplete, match="index"):
+        Live(run, approximate=True)
+    ApproximateIndex.build(ScoreModel.load(run / "model")).save(run / "index")
+    live = Live(run, approximate=True)
+    assert live.current.recommender.index is not None
+    assert live.current.ranked([0, 3], 5, seen=False) == Live(run).current.ranked([0, 3], 5, seen=False)
+    train(run, OTHER.model)
+    with caplog.at_level(logging.WARNING):
+        assert live.look()
+    assert live.current.recommender.index is None
+    assert "ranked exactly" in caplog.text
+
+
+def test_items_added_one_by_one_answer_as_after_a_restart(run: Path) -> None:
+    live = Live(run)
+    for n in range(6):
+        live.place(new({"item_id": f"n{n}", "title": f"Lipstick {n}", "categories": ["Makeup"]}), keep=True)
+    again = Live(run)
+    assert again.current.version == live.current.version
+    for (items, scores), (kept, told) in zip(
+        again.current.ranked([0, 3], 9, seen=False), live.current.ranked([0, 3], 9, seen=False), strict=True
+    ):
+        assert set(items) == set(kept)  # places are made in batches of other sizes, which round otherwise
+        assert scores == pytest.approx(told, rel=1e-5)
+
+
+def test_of_two_servers_one_gets_the_id(run: Path) -> None:
+    one, other = Live(run), Live(run)
+    one.place(new({"item_id": "n1", "title": "Lipstick A"}), keep=True)
+    with pytest.raises(Taken, match="added before"):
+        other.place(new({"item_id": "n1", "title": "Lipstick B"}), keep=True)
+    assert other.look()
+    assert other.current.version == one.current.version
+
+
+def test_a_damaged_file_of_added_items_does_not_keep_a_new_model_out(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = Live(run)
+    live.place(new({"item_id": "n1", "title": "Lipstick A"}), keep=True)
+    path = Additions.beside(run).path
+    for log in path.parent.glob(f"{path.name}-*"):
+        log.unlink()
+    whole = path.read_bytes()
+    path.write_bytes(b"no database, but long enough to be looked at" * 20)
+    train(run, OTHER.model)
+    with caplog.at_level(logging.ERROR):
+        assert live.look()
+    assert live.current.added == 0
+    assert "without the added items" in caplog.text
+    path.write_bytes(whole)
+    assert live.look()
+    assert live.current.added == 1
+
+
+def test_an_item_placed_without_the_encoder_stays(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise ProviderUnavailable("no encoder here")
+
+    monkeypatch.setattr("hyperllm.serving.newcomers.make_encoder", gone)
+    live = Live(run)
+    live.place(new({"item_id": "n1", "title": "Lipstick A", "categories": ["Makeup", "Lipstick"]}), keep=True)
+    version = live.current.version
+    live.look()
+    assert live.current.version == version
+    assert "n1" in Live(run).current.recommender.items

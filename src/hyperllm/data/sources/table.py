@@ -80,6 +80,18 @@ def read_items(
     return catalog, tuple(notes)
 
 
+def read_histories(table: Table) -> dict[str, list[str]]:
+    """User -> items in the order of a table of users and items, whose columns are found as in `read_table`."""
+    frame, where = load(table, "histories"), describe(table, "the table of histories")
+    user = columns.require(frame, "user", named=None, option="--user-column", where=where)
+    item = columns.require(frame, "item", named=None, option="--item-column", where=where)
+    people = columns.ids(frame[user], what="user", where=where)
+    found: dict[str, list[str]] = {}
+    for who, what in zip(people, columns.ids(frame[item], what="item", where=where), strict=True):
+        found.setdefault(who, []).append(what)
+    return found
+
+
 @dataclass(frozen=True)
 class Names:
     """Columns of the event table that the user named; None means find it."""

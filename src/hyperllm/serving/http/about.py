@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hyperllm.serving.http import metrics, schemas
-from hyperllm.serving.http.answers import answer, unless_known
+from hyperllm.serving.http.answers import Answer, unless_known
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
@@ -27,7 +27,7 @@ FILES = (
     "app.js", "api.js", "dom.js", "format.js", "search.js", "key.js",
     "find.js", "user.js", "controls.js", "lists.js", "explain.js", "item.js",
     "tags.js", "tree.js",
-    "atlas.js", "disk.js", "gestures.js", "paint.js", "points.js", "palette.js", "moebius.js",
+    "atlas.js", "legend.js", "marks.js", "disk.js", "gestures.js", "paint.js", "points.js", "palette.js", "moebius.js",
     "newitem.js", "report.js",
 )  # fmt: skip
 """Every file of the page. Nothing else is ever read from disk for a request."""
@@ -76,7 +76,7 @@ class About:
             "swaps": served.swaps,
             "started_s": self._desk.live.started_s,
         }
-        return answer(served, encoded(told), tag=tag)
+        return Answer(encoded(told), tag)
 
     async def report(self, request: Request) -> Response:
         """Settings, phases, metrics and sizes; empty parts where only a model is known."""
@@ -84,7 +84,7 @@ class About:
         body = await self._desk.pool.run(self._report, served)
         tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
         unless_known(request, tag)
-        return answer(served, body, tag=tag)
+        return Answer(body, tag)
 
     async def metrics(self) -> Response:
         """Requests, seconds, batches, the model's version, swaps and added items."""

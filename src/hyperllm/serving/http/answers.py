@@ -6,7 +6,6 @@ Knows how an answer carries its version and how an error becomes a status and on
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -25,9 +24,6 @@ from hyperllm.serving.http.served import Served
 from hyperllm.serving.http.state import Live, Taken
 
 M = TypeVar("M", bound=BaseModel)
-VERSION = version("hyperllm")
-"""Of this library: another one may answer the same differently."""
-
 _LONGEST_SENTENCE = 300
 _LONGEST_NAME = 32
 _NO_SUCH_PAGE = "there is no such page."
@@ -63,26 +59,34 @@ class NotModified(Exception):
 def current(request: Request, live: Live) -> Served:
     """The model that answers this request; raises `NotModified` where the client knows its answer, before any work."""
     served = live.current
-    if "if-none-match" in request.headers:
-        unless_known(request, etag(served))
+    unless_known(request, served.etag)
     return served
 
 
 def unless_known(request: Request, tag: str) -> None:
     """Raise `NotModified` where the client has what ``tag`` stands for."""
-    if tag in request.headers.get("if-none-match", ""):
-        raise NotModified(tag)
+    wanted = tag.encode()
+    for name, value in request.scope["headers"]:
+        if name == b"if-none-match" and wanted in value:
+            raise NotModified(tag)
 
 
-def etag(served: Served) -> str:
-    """One tag for all answers of a version, since an address says the rest."""
-    return f'"{VERSION}.{served.version}"'
+class Answer(Response):
+    """JSON of a version; a browser keeps it and asks whether it is still true."""
+
+    def __init__(self, body: bytes, tag: str, *, status: int = 200) -> None:
+        """Without the general constructor, which takes longer than to join the body."""
+        self.status_code, self.body, self.background = status, body, None
+        length, etag = str(len(body)).encode(), tag.encode()
+        self.raw_headers = [*_ALIKE, (b"content-length", length), (b"etag", etag)]
 
 
-def answer(served: Served, body: bytes, *, status: int = 200, tag: str | None = None) -> Response:
-    """JSON ``body`` of this version; a browser keeps it and asks whether it is still true."""
-    headers = {"ETag": tag or etag(served), "Cache-Control": "private, no-cache"}
-    return Response(body, status, headers, "application/json")
+_ALIKE = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-cache"))
+
+
+def answer(served: Served, body: bytes, *, status: int = 200) -> Response:
+    """JSON ``body`` of this version."""
+    return Answer(body, served.etag, status=status)
 
 
 def asked(request: Request, model: type[M], lists: frozenset[str]) -> M:

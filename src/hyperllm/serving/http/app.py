@@ -12,11 +12,12 @@ from fastapi import FastAPI
 
 from hyperllm.serving.http.about import About
 from hyperllm.serving.http.adding import Adding
-from hyperllm.serving.http.answers import ERRORS, VERSION, handle_errors
+from hyperllm.serving.http.answers import ERRORS, handle_errors
 from hyperllm.serving.http.catalogue import Catalogue
 from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.guard import Guard
 from hyperllm.serving.http.lists import Lists
+from hyperllm.serving.http.served import LIBRARY
 from hyperllm.serving.http.settings import Settings
 from hyperllm.serving.http.state import Live
 
@@ -40,7 +41,7 @@ def create_app(live: Live, settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="HyperLLM",
-        version=VERSION,
+        version=LIBRARY,
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from other servers

@@ -17,6 +17,7 @@ from typing import TypeVar
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.guard import Refusal
 from hyperllm.serving.http.metrics import Metrics
+from hyperllm.serving.http.remembered import Remembered
 from hyperllm.serving.http.served import Served
 
 T = TypeVar("T")
@@ -39,17 +40,22 @@ class Ask:
 
 
 class Batcher:
-    """Ranks in one thread, at most `MOST` users at a time; used from one event loop."""
+    """Ranks in one thread, at most `MOST` users at a time, and remembers the lists; used from one event loop."""
 
-    def __init__(self, *, waiting: int, metrics: Metrics) -> None:
+    def __init__(self, *, waiting: int, remember: int, metrics: Metrics) -> None:
         self._limit = waiting
         self._metrics = metrics
+        self._remembered = Remembered(remember)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ranking")
         self._waiting: deque[Ask] = deque()
         self._busy = False
 
     async def recommend(self, served: Served, row: int, k: int, *, seen: bool) -> bytes:
         """The JSON answer for one user; raises a `Refusal` where too many wait already."""
+        known = self._remembered.get(served, (row, k, seen))
+        if known is not None:
+            self._metrics.remembered()
+            return known
         if len(self._waiting) >= self._limit:
             raise busy()
         loop = asyncio.get_running_loop()
@@ -84,6 +90,8 @@ class Batcher:
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[Ask], done: Future[list[bytes]]) -> None:
         error = done.exception()
         for number, ask in enumerate(batch):
+            if error is None:
+                self._remembered.put(ask.served, (ask.row, ask.k, ask.seen), done.result()[number])
             if ask.answer.done():
                 continue
             if error is not None:
@@ -94,7 +102,7 @@ class Batcher:
 
 
 def answers(batch: list[Ask]) -> list[bytes]:
-    """The JSON answers of asks that fit together: ranked to the largest k, of which each gets its own part."""
+    """The JSON answers of asks that fit together: ranked to the largest k, of which each gets its first items."""
     served = batch[0].served
     ranked = served.ranked([ask.row for ask in batch], max(ask.k for ask in batch), seen=batch[0].seen)
     users = served.recommender.users.ids

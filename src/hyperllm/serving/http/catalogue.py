@@ -107,7 +107,7 @@ def _user(served: Served, user: str) -> bytes:
 
 def _items(served: Served, query: str, limit: int) -> bytes:
     found = served.items.find(query, limit)
-    clicks = [b',"clicks":%d}' % int(served.items.clicks[row]) for row in found]
+    clicks = served.items.clicks[found].tolist()
     return _open(served) + b'"items":%b}' % served.entries.briefs(found, clicks)
 
 

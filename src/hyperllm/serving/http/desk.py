@@ -27,8 +27,8 @@ class Desk:
     def of(cls, live: Live, settings: Settings) -> Desk:
         """Threads and counters for ``live``."""
         metrics = live.metrics
-        batcher = Batcher(waiting=settings.waiting, metrics=metrics)
-        return cls(live, settings, metrics, batcher, Pool(workers=settings.workers, waiting=settings.waiting))
+        batcher = Batcher(waiting=settings.waiting, remember=settings.remember, metrics=metrics)
+        return cls(live, settings, metrics, batcher, Pool(workers=settings.workers, waiting=settings.queued))
 
     def close(self) -> None:
         """Finish what runs."""

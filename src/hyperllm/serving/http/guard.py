@@ -85,7 +85,7 @@ class Guard:
         except Refusal as refusal:
             await _refuse(sending, refusal)
         except Exception:
-            log.exception("a request failed")
+            log.exception("%s %s failed", scope["method"], _route(scope))
             if not status:
                 await _refuse(sending, Refusal(500, "internal error"))
         finally:

@@ -7,7 +7,7 @@ thousands of times a second, is ranked together with its neighbours; everything 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from hyperllm.serving.http.desk import Desk
 from hyperllm.serving.http.entries import encoded
 from hyperllm.serving.http.routes import Route, add
 from hyperllm.serving.http.schemas import (
+    Choice,
     ExplainMany,
     FoldIn,
     Id,
@@ -28,6 +29,7 @@ from hyperllm.serving.http.schemas import (
     RecommendMany,
     RecommendOne,
     SimilarMany,
+    SimilarOne,
     Wishes,
 )
 from hyperllm.serving.http.served import Served
@@ -44,11 +46,12 @@ class Lists:
     def register(self, app: FastAPI) -> None:
         """Add the routes."""
         one, many = query_parameters(RecommendOne), schemas.UserAnswers
+        like = query_parameters(SimilarOne)
         table = (
             Route("GET", "/recommend", self.recommend, schemas.UserAnswer, "The best items for a user", openapi=one),
             Route("POST", "/recommend", self.many, many, "The best items for many users"),
             Route("POST", "/fold-in", self.fold_in, many, "The best items for people the model does not know"),
-            Route("GET", "/similar", self.similar, schemas.ItemAnswer, "The nearest items of an item"),
+            Route("GET", "/similar", self.similar, schemas.ItemAnswer, "The nearest items of an item", openapi=like),
             Route("POST", "/similar", self.similar_many, schemas.ItemAnswers, "The nearest items of many items"),
             Route("GET", "/explain", self.explain, schemas.ExplainAnswer, "Why an item suits a user"),
             Route("POST", "/explain", self.explain_many, schemas.ExplainAnswers, "Why items suit users"),
@@ -76,19 +79,18 @@ class Lists:
         served = self._desk.live.current
         return answer(served, await self._desk.pool.run(_fold_in, served, wanted))
 
-    async def similar(
-        self, request: Request, item: Annotated[Id, Query(description="An item's id.")], k: schemas.K = 10
-    ) -> Response:
+    async def similar(self, request: Request) -> Response:
         """The nearest other items, nearest first."""
         served = current(request, self._desk.live)
-        (found,) = await self._desk.pool.run(_similar, served, [item], k)
+        wanted = asked(request, SimilarOne, _LISTS)
+        (found,) = await self._desk.pool.run(_similar, served, [wanted.item], wanted)
         return answer(served, b'{"version":%b,%b' % (served.version_json, found[1:]))
 
     async def similar_many(self, wanted: SimilarMany) -> Response:
         """One list an item, in the order of ``items``."""
         served = self._desk.live.current
         _check_size(len(wanted.items), wanted.k)
-        return answer(served, _results(served, await self._desk.pool.run(_similar, served, wanted.items, wanted.k)))
+        return answer(served, _results(served, await self._desk.pool.run(_similar, served, wanted.items, wanted)))
 
     async def explain(
         self,
@@ -134,32 +136,28 @@ def _many(served: Served, wanted: RecommendMany) -> bytes:
 def _arranged(served: Served, users: Sequence[str], wanted: Wishes) -> list[bytes]:
     """Lists with filters, another order or reasons."""
     _check(wanted, len(users))
-    _known_items(served, wanted)
-    found = served.recommender.recommend(
-        list(dict.fromkeys(users)),
-        wanted.k,
-        filter_seen=not wanted.seen,
-        filter=wanted.filter,
-        order=wanted.order,
-        explain=wanted.explain,
-    )
+    found = served.recommender.recommend(list(dict.fromkeys(users)), wanted.k, **_how(wanted))
     by_user = _by_user(found)
     return [_entries(served, by_user.get(user, ())) for user in users]
 
 
+def _how(wanted: Wishes) -> dict[str, Any]:
+    """The wishes as `Recommender.recommend` and `fold_in` take them."""
+    return {
+        "filter_seen": not wanted.seen,
+        "filter": wanted.filter,
+        "order": wanted.order,
+        "explain": wanted.explain,
+    }
+
+
 def _fold_in(served: Served, wanted: FoldIn) -> bytes:
     _check(wanted, len(wanted.histories))
-    _known_items(served, wanted)
     for items in wanted.histories.values():
         rows(served.recommender.items, items, "item")
-    found = served.recommender.fold_in(
-        wanted.histories,
-        wanted.k,
-        filter_seen=not wanted.seen,
-        filter=wanted.filter,
-        order=wanted.order,
-        explain=wanted.explain,
-    )
+    if wanted.explain and sum(map(len, wanted.histories.values())) > schemas.MOST_TOLD:
+        raise ConfigError(f"reasons take at most {schemas.MOST_TOLD:,} ids in all histories; ask for fewer users.")
+    found = served.recommender.fold_in(wanted.histories, wanted.k, **_how(wanted))
     by_user = _by_user(found)
     lists = [_user_list(guest, _entries(served, by_user.get(guest, ()))) for guest in wanted.histories]
     return _results(served, lists)
@@ -177,16 +175,16 @@ def _entries(served: Served, found: Sequence[Recommendation]) -> bytes:
     scores = [row.score for row in found]
     if any(row.reasons is not None for row in found):
         reasons = [telling.explanation(row, served.recommender.model) for row in found]
-        return served.entries.with_reasons(items, scores, reasons)
+        return served.entries.ranked(items, scores, reasons)
     return served.entries.ranked(items, scores)
 
 
-def _similar(served: Served, items: Sequence[str], k: int) -> list[bytes]:
+def _similar(served: Served, items: Sequence[str], wanted: Choice) -> list[bytes]:
     rows(served.recommender.items, items, "item")
     found: dict[str, list[tuple[int, float]]] = {item: [] for item in items}
-    for row in served.recommender.similar(list(found), k):
+    for row in served.recommender.similar(list(found), wanted.k, filter=wanted.filter):
         found[row.query_id].append((served.recommender.items.row(row.item_id), row.score))
-    lists = [served.entries.ranked((row for row, _ in near), (score for _, score in near)) for near in found.values()]
+    lists = [served.entries.ranked([row for row, _ in near], [score for _, score in near]) for near in found.values()]
     made = {item: b'{"item":%b,"items":%b}' % (encoded(item), near) for item, near in zip(found, lists, strict=True)}
     return [made[item] for item in items]
 
@@ -199,17 +197,13 @@ def _explained(served: Served, pairs: Sequence[Pair]) -> list[bytes]:
     return [encoded({"user": pair.user, **told}) for pair, told in zip(pairs, found, strict=True)]
 
 
-def _known_items(served: Served, wanted: Wishes) -> None:
-    for ids in (wanted.only or (), wanted.exclude):
-        rows(served.recommender.items, ids, "item")
-
-
 def _check(wanted: Wishes, lists: int) -> None:
     """Refuse what would take minutes."""
     _check_size(lists, wanted.k)
-    if wanted.explain and lists * wanted.k > schemas.MOST_REASONS:
+    if wanted.explain and (lists > schemas.MOST_EXPLAINED or lists * wanted.k > schemas.MOST_REASONS):
         raise ConfigError(
-            f"an answer explains at most {schemas.MOST_REASONS:,} items; ask for fewer users or a smaller k."
+            f"an answer explains at most {schemas.MOST_EXPLAINED:,} lists and {schemas.MOST_REASONS:,} items; "
+            "ask for fewer users or a smaller k."
         )
     if wanted.order and (wanted.k > schemas.MOST_ARRANGED or lists * wanted.k > 10 * schemas.MOST_ARRANGED):
         raise ConfigError(

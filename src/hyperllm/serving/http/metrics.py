@@ -34,6 +34,7 @@ class Metrics:
             registry=self.registry,
         )
         self._batch = Histogram("hyperllm_batch_size", "Users ranked together.", buckets=_SIZES, registry=self.registry)
+        self._remembered = Counter("hyperllm_lists_remembered", "Lists that were made before.", registry=self.registry)
         self._model = Gauge("hyperllm_model_info", "Always 1.", ("version", "run"), registry=self.registry)
         self._swaps = Counter("hyperllm_swaps", "Models that took the place of another.", registry=self.registry)
         self._refused = Counter("hyperllm_models_refused", "New models that did not load.", registry=self.registry)
@@ -47,6 +48,10 @@ class Metrics:
     def ranked(self, users: int) -> None:
         """One batch was ranked."""
         self._batch.observe(users)
+
+    def remembered(self) -> None:
+        """A list was there already."""
+        self._remembered.inc()
 
     def serves(self, version: str, run: str, added: int) -> None:
         """This is now the model that answers."""

@@ -19,6 +19,7 @@ from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.recommender import Recommender
 
 Mark = tuple[int, int, int]
+Stamp = tuple[Mark | None, Mark | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def mark(model: Path) -> Mark | None:
     return _mark(model / artifacts.MANIFEST)
 
 
-def stamp(path: Path) -> tuple[Mark | None, Mark | None]:
+def stamp(path: Path) -> Stamp:
     """What changes when somebody writes the SQLite file ``path``, itself or its log."""
     return _mark(path), _mark(path.with_name(f"{path.name}-wal"))
 

@@ -19,6 +19,10 @@ MOST_ENTRIES = 100_000
 """Most entries of one answer: users times k."""
 MOST_REASONS = 1_000
 """Most entries that one answer explains."""
+MOST_EXPLAINED = 100
+"""Most lists of one answer with reasons."""
+MOST_TOLD = 10_000
+"""Most ids in the histories of one answer with reasons: each is taken out once to see what it does."""
 MOST_PAIRS = 100
 """Most pairs of one ``POST /explain``."""
 MOST_ARRANGED = 200
@@ -40,25 +44,14 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Wishes(Asked):
-    """How a list should be: how long, of which items, in which order."""
+class Choice(Asked):
+    """How long a list should be, and of which items."""
 
     k: K = 10
     category: Ids = Field([], description="Only items with one of these category names in their path.")
     tag: Ids = Field([], description="Only items with one of these tags, by id or name.")
-    only: Ids | None = Field(None, description="Only items with these ids.")
-    exclude: Ids = Field([], description="No items with these ids.")
-    seen: bool = Field(False, description="Whether items of the user's own history may appear.")
-    diversity: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="0 is none, 1 is nothing but.")
-    breadth: float = Field(0.0, ge=-1, le=1, allow_inf_nan=False, description="-1 is specific, 1 is broad.")
-    by: Literal["radius", "level"] = Field("radius", description="Broad means a small radius, or tags of a low level.")
-    explain: bool = Field(False, description="Whether each entry says why it is there.")
-
-    @property
-    def plain(self) -> bool:
-        """Whether this is the list as the model has it."""
-        chosen = self.category or self.tag or self.exclude or self.only is not None
-        return not (chosen or self.diversity or self.breadth or self.explain)
+    only: Ids | None = Field(None, description="Only items with these ids; unknown ones change nothing.")
+    exclude: Ids = Field([], description="No items with these ids; unknown ones change nothing.")
 
     @property
     def filter(self) -> Filter:
@@ -69,6 +62,21 @@ class Wishes(Asked):
             allow=None if self.only is None else tuple(self.only),
             deny=tuple(self.exclude),
         )
+
+
+class Wishes(Choice):
+    """How a list of recommendations should be, and in which order."""
+
+    seen: bool = Field(False, description="Whether items of the user's own history may appear.")
+    diversity: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="0 is none, 1 is nothing but.")
+    breadth: float = Field(0.0, ge=-1, le=1, allow_inf_nan=False, description="-1 is specific, 1 is broad.")
+    by: Literal["radius", "level"] = Field("radius", description="Broad means a small radius, or tags of a low level.")
+    explain: bool = Field(False, description="Whether each entry says why it is there.")
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is the list as the model has it."""
+        return not (self.filter or self.diversity or self.breadth or self.explain)
 
     @property
     def order(self) -> Order:
@@ -96,11 +104,16 @@ class FoldIn(Wishes):
     )
 
 
-class SimilarMany(Asked):
+class SimilarOne(Choice):
+    """``GET /similar``."""
+
+    item: Id = Field(description="An item's id.")
+
+
+class SimilarMany(Choice):
     """``POST /similar``."""
 
     items: SomeIds = Field(description="Items' ids, answered in this order.")
-    k: K = 10
 
 
 class Pair(Asked):

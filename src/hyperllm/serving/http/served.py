@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from hyperllm.serving.http.entries import Entries, encoded
 from hyperllm.serving.http.finding import Finder
 from hyperllm.serving.http.tagtree import TagTree
 from hyperllm.serving.recommender import Recommender
+
+LIBRARY = version("hyperllm")
+"""Its version: another one may answer the same differently."""
 
 Ranked = tuple[list[int], list[float]]
 
@@ -36,13 +40,18 @@ class Served:
         """Changes with every other model, and with every item that is added or taken out."""
         if not self.added:
             return self.fingerprint[:12]
-        newcomers = "\n".join(self.recommender.items.ids[-self.added :]).encode()
+        newcomers = self.recommender.model.catalog.frame.tail(self.added).write_json().encode()
         return f"{self.fingerprint[:12]}-{self.added}-{hashlib.sha256(newcomers).hexdigest()[:6]}"
 
     @cached_property
     def version_json(self) -> bytes:
         """The version as JSON."""
         return encoded(self.version)
+
+    @cached_property
+    def etag(self) -> str:
+        """One tag for all answers of a version, since an address says the rest."""
+        return f'"{LIBRARY}.{self.version}"'
 
     @cached_property
     def entries(self) -> Entries:
@@ -79,7 +88,7 @@ class Served:
     def ranked(self, users: Sequence[int], k: int, *, seen: bool) -> list[Ranked]:
         """Item rows and shown scores of each user row, best first, as `Recommender.recommend` gives them."""
         model, rows = self.recommender.model, np.asarray(users, dtype=np.int64)
-        found = model.topk(rows, k, mask=None if seen else model.seen)
+        found = self.recommender.ranked(rows, k, filter_seen=not seen)
         scores = model.shown_scores(rows, found)
         count = (found.items != NOTHING).sum(axis=1).tolist()
         lists = zip(found.items.tolist(), scores.tolist(), count, strict=True)

@@ -36,7 +36,11 @@ class Settings:
     workers: int = 2
     """Threads for what is not batched."""
     waiting: int = 1_024
-    """Requests that may wait for a thread or a batch; one more is told to come back later."""
+    """Lists that may wait to be ranked; one more is told to come back later."""
+    queued: int = 128
+    """The same for everything else, which takes longer."""
+    remember: int = 2**26
+    """Bytes of finished lists kept while the model stays the same; 0 makes each anew."""
     empty_route: bool = False
     """Register ``GET /empty``, which does nothing: the yardstick of the benchmark."""
 
@@ -51,8 +55,8 @@ class Settings:
             raise ConfigError(f"the rate limit is {self.rate_limit}; expected requests a minute, or 0 for no limit.")
         if self.max_body < 1:
             raise ConfigError(f"the largest body is {self.max_body} bytes; expected at least 1.")
-        if self.workers < 1 or self.waiting < 1:
-            raise ConfigError(f"workers ({self.workers}) and waiting ({self.waiting}) are at least 1.")
+        if min(self.workers, self.waiting, self.queued) < 1:
+            raise ConfigError("workers, waiting and queued are at least 1.")
 
     def allowing(self, host: str) -> Settings:
         """The same with one more allowed host."""

@@ -6,6 +6,7 @@
 const KEY = "hyperllm-key";
 const listeners = { version: [], locked: [] };
 let version = null;
+let locked = false;
 
 /** A refusal or a failure, in words for a person. */
 export class Failure extends Error {
@@ -32,6 +33,9 @@ export const key = {
   drop: () => sessionStorage.removeItem(KEY),
 };
 
+/** Whether the last answer was that a key is wanted. */
+export const isLocked = () => locked;
+
 /** Query text of an object; lists repeat their name, empty values are left out. */
 export function query(parts) {
   const made = new URLSearchParams();
@@ -57,6 +61,7 @@ async function ask(path, { signal, body, own = false } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Is it still running?", 0);
   }
+  locked = answer.status === 401;
   if (!answer.ok) throw await refusal(answer);
   const told = await answer.json();
   notice(told.version, own);
@@ -67,7 +72,9 @@ async function refusal(answer) {
   let said = "";
   try {
     said = (await answer.json()).error;
-  } catch { /* not JSON: the status has to do */ }
+  } catch {
+    /* not JSON: the status has to do */
+  }
   if (answer.status === 401) {
     key.drop();
     for (const heard of listeners.locked) heard();

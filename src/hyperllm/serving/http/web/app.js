@@ -61,7 +61,10 @@ async function route({ again = false, focus = true } = {}) {
     if (focus) settle(root);
   } catch (error) {
     if (stop.signal.aborted) return;
-    fill(root, failed(error, () => route({ again: true })));
+    fill(
+      root,
+      failed(error, () => route({ again: true })),
+    );
   }
 }
 
@@ -106,7 +109,9 @@ function turn() {
   document.documentElement.dataset.theme = next;
   try {
     localStorage.setItem("hyperllm-theme", next);
-  } catch { /* storage is off: it holds until the page is left */ }
+  } catch {
+    /* storage is off: it holds until the page is left */
+  }
   tint();
 }
 
@@ -114,7 +119,9 @@ function turn() {
 function follow(event) {
   try {
     if (localStorage.getItem("hyperllm-theme")) return;
-  } catch { /* storage is off: there is no wish */ }
+  } catch {
+    /* storage is off: there is no wish */
+  }
   document.documentElement.dataset.theme = event.matches ? "dark" : "light";
   tint();
 }
@@ -133,7 +140,9 @@ function slash(event) {
   if (field) field.focus();
   else {
     location.hash = "#/";
-    addEventListener("hashchange", () => setTimeout(() => main.querySelector("[data-search]")?.focus()), { once: true });
+    addEventListener("hashchange", () => setTimeout(() => main.querySelector("[data-search]")?.focus()), {
+      once: true,
+    });
   }
 }
 
@@ -148,7 +157,7 @@ addEventListener("hashchange", () => route());
 api.on("version", newer);
 api.on("locked", () => askForKey(() => route({ again: true })));
 setInterval(() => {
-  if (!document.hidden) api.health().catch(() => undefined);
+  if (!document.hidden && !api.isLocked()) api.health().catch(() => undefined);
 }, HEALTH_EVERY_MS);
 tint();
 route({ focus: false });

@@ -5,56 +5,56 @@
 
 import * as api from "./api.js";
 import { Disk } from "./disk.js";
-import { el, failed, fill, link, set, waiting } from "./dom.js";
-import { count, name, path, plural, to } from "./format.js";
-import { meta, pills } from "./lists.js";
-import { colourOf } from "./palette.js";
+import { el, failed, fill, link, waiting } from "./dom.js";
+import { name, plural, to } from "./format.js";
+import { WAYS, legend } from "./legend.js";
+import { aboutItem, aboutTag, litList, words } from "./marks.js";
 import { combobox } from "./search.js";
 
 const LIT = 10;
-const HELP = "Drag to move, wheel or pinch to zoom, double click to centre, click for details. Keys: arrows, + and −, 0 to start over, Enter for what is in the middle.";
+const HELP =
+  "Drag to move, wheel or pinch to zoom, double click to centre, click for details. " +
+  "Keys: arrows, + and −, 0 to start over, Enter for what is in the middle.";
+const UNLIT = "History, recommendations and the user's own place are then drawn above all others.";
 
 /** Draws the view. */
 export async function show(root, place) {
   const { signal } = place;
-  const canvas = el("canvas", { tabindex: "0", role: "application", "aria-label": "The catalogue on the Poincaré disk", "aria-describedby": "disk-help" });
-  const tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
-  const heard = el("p", { class: "said", role: "status" });
-  const legend = el("div", { class: "legend" }), picked = el("section", { class: "picked", "aria-live": "polite" }), who = el("section", { class: "who" });
-  const stage = el("div", { class: "stage" }, canvas, tip, el("div", { class: "wait-disk" }, waiting(1, "Loading the disk …")));
-  const choice = el("fieldset", { class: "colouring" }, el("legend", {}, "Colour by"));
-  fill(
-    root,
-    el("div", { class: "heading" }, el("h1", {}, "The catalogue on the Poincaré disk")),
-    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard, el("p", { class: "soft", id: "disk-help" }, HELP)), el("aside", {}, picked, who, el("section", { class: "keyed" }, choice, legend))),
-  );
-  const state = { user: null, item: null, tag: null, colour: null, data: null, rows: null, lit: null };
+  const { canvas, tip, heard, picked, who, stage, aside } = frame(root);
   const disk = new Disk(canvas, { signal, picked: pick, pointed });
   stage.append(buttons(disk));
   const data = await api.disk({ signal });
   stage.querySelector(".wait-disk").remove();
-  state.data = data;
-  state.rows = { item: index(data.items.id), tag: index(data.tags.id) };
+  const rows = { item: index(data.items.id), tag: index(data.tags.id) };
+  const plain = data.categories.length ? "category" : "level"; // the colours where the address says nothing
+  const state = { user: null, item: null, tag: null, colour: null, lit: null };
   disk.load(data);
-  chooseColour();
-  searchUser();
+  const key = legend(disk, { signal, choose: (way) => go({ colour: way === plain ? null : way }) });
+  aside.append(key.root);
+  const lit = el("div", { class: "lit" }, el("p", { class: "soft" }, UNLIT));
+  who.append(
+    userField((user) => go({ user })),
+    lit,
+  );
   await update(place);
   return { title: "Disk", update };
 
   async function update({ params }) {
-    const wanted = Object.fromEntries(["user", "item", "tag", "colour"].map((key) => [key, params.get(key)]));
-    const colour = wanted.colour === "level" ? "level" : "category";
-    if (colour !== state.colour) recolour(colour);
-    const jobs = [];
-    if (wanted.user !== state.user) jobs.push(enlighten(wanted.user));
-    if (wanted.item !== state.item || wanted.tag !== state.tag) jobs.push(hold(wanted));
-    Object.assign(state, wanted, { colour });
-    await Promise.all(jobs);
+    const wanted = Object.fromEntries(["user", "item", "tag", "colour"].map((part) => [part, params.get(part)]));
+    wanted.colour = Object.hasOwn(WAYS, wanted.colour ?? "") ? wanted.colour : plain;
+    const before = { ...state };
+    Object.assign(state, wanted);
+    if (wanted.colour !== before.colour) key.draw(wanted.colour);
+    await Promise.all([
+      wanted.user !== before.user && enlighten(wanted.user),
+      (wanted.item !== before.item || wanted.tag !== before.tag) && hold(wanted),
+    ]);
     return "Disk";
   }
 
   function address(changes) {
-    const all = { user: state.user, item: state.item, tag: state.tag, colour: state.colour === "level" ? "level" : null, ...changes };
+    const { user, item, tag, colour } = state;
+    const all = { user, item, tag, colour: colour === plain ? null : colour, ...changes };
     const found = Object.entries(all).filter(([, value]) => value !== null);
     return found.length ? to.disk(Object.fromEntries(found)) : "#/disk";
   }
@@ -73,106 +73,130 @@ export async function show(root, place) {
     tip.hidden = !mark;
     if (!mark) return;
     fill(tip, words(mark, data, state.lit));
-    const half = tip.offsetWidth / 2, room = stage.clientWidth;
-    tip.style.insetInlineStart = `${Math.min(room - half - 4, Math.max(half + 4, where.x))}px`;
+    const half = tip.offsetWidth / 2;
+    const across = Math.min(stage.clientWidth - half - 4, Math.max(half + 4, where.x));
+    tip.style.insetInlineStart = `${across}px`;
     tip.style.insetBlockStart = `${where.y < 70 ? where.y + 22 : where.y - tip.offsetHeight - 14}px`;
-    if (by === "keys") fill(heard, `In the middle: ${tip.textContent}`);
-  }
-
-  function chooseColour() {
-    const kinds = { category: "category", level: "tag level" };
-    choice.append(...Object.entries(kinds).map(([key, text]) => el("label", { class: "radio" },
-      el("input", { type: "radio", name: "colour", value: key, onchange: () => go({ colour: key === "level" ? key : null }) }), text)));
-  }
-
-  function recolour(by) {
-    for (const input of choice.querySelectorAll("input")) input.checked = input.value === by;
-    disk.colour(by);
-    drawLegend();
-  }
-
-  function drawLegend() {
-    const lines = disk.groups.map((group) => {
-      const swatch = el("span", { class: ["swatch", group.kind === "tags" && "square"] });
-      const tint = () => (swatch.style.backgroundColor = colourOf(group, disk.colours));
-      tint();
-      swatch.tint = tint;
-      const button = el("button", { type: "button", class: "key", "aria-pressed": "true", title: "Show or hide", onclick: () => {
-        const shown = button.getAttribute("aria-pressed") !== "true";
-        set(button, { "aria-pressed": String(shown) });
-        disk.show(group.key, shown);
-      } }, swatch, el("span", { class: "text" }, group.name), el("span", { class: "detail" }, count(group.count)));
-      return el("li", {}, button);
-    });
-    fill(legend, el("ul", { class: "plain", "aria-label": "Legend; press to show or hide" }, lines));
-  }
-
-  function searchUser() {
-    const { box } = combobox({
-      label: "Light up a user", hint: "a user's id", choose: (option) => go({ user: option.value }),
-      find: async (text, stop) => (await api.users(text, 8, { signal: stop })).users.map((user) => ({
-        group: "Users", text: `User ${user.user_id}`, detail: plural(user.clicks, "click"), value: user.user_id })),
-    });
-    who.append(box, el("div", { class: "lit" }));
+    if (by === "keys") fill(heard, `In the middle: ${[...tip.children].map((part) => part.textContent).join(", ")}`);
   }
 
   async function enlighten(user) {
-    const box = who.querySelector(".lit");
     if (user === null) {
       state.lit = null;
       disk.light({ history: [], recommended: [], user: null });
-      return fill(box, el("p", { class: "soft" }, "History, recommendations and the user's own place are then drawn above all others."));
+      fill(lit, el("p", { class: "soft" }, UNLIT));
+      return;
     }
-    fill(box, waiting(4));
+    fill(lit, waiting(4));
     try {
-      const [past, next, own] = await Promise.all([
-        api.user(user, { signal }), api.recommend({ user, k: LIT }, { signal }), api.place(user, { signal }).catch(() => null),
+      const [{ history: past }, { items: next }, own] = await Promise.all([
+        api.user(user, { signal }),
+        api.recommend({ user, k: LIT }, { signal }),
+        api.place(user, { signal }).catch(() => null),
       ]);
-      const rows = (items) => items.map((item) => state.rows.item.get(item.item_id)).filter((row) => row !== undefined);
-      state.lit = { history: rows(past.history), recommended: rows(next.items) };
+      if (state.user !== user) return;
+      state.lit = { history: drawn(past), recommended: drawn(next) };
       disk.light({ ...state.lit, user: own && { x: own.x, y: own.y } });
-      fill(box, litList(user, past.history, next.items, own));
+      fill(lit, litList({ user, past, next, own, entry, out: () => go({ user: null }) }));
     } catch (error) {
-      if (!signal.aborted) fill(box, failed(error, () => enlighten(user)));
+      const again = () => enlighten(user);
+      if (!signal.aborted && state.user === user) fill(lit, failed(error, again));
     }
   }
 
-  function litList(user, past, next, own) {
-    const entry = (item) => {
-      const row = state.rows.item.get(item.item_id);
-      const light = (on) => row !== undefined && disk.pointTo(on ? { kind: "item", index: row } : null, "list");
-      return el("li", {}, link(address({ user, item: item.item_id, tag: null }), name(item), {
-        onpointerenter: () => light(true), onpointerleave: () => light(false), onfocus: () => light(true), onblur: () => light(false),
-      }), row === undefined ? el("span", { class: "soft" }, " (not drawn)") : null);
-    };
-    const mark = (kind) => el("span", { class: ["lit-mark", kind], "aria-hidden": "true" });
-    return [
-      el("div", { class: "line" }, el("p", {}, mark("own"), link(to.user(user), `User ${user}`), own ? null : el("span", { class: "soft" }, " has no place on the disk")),
-        el("button", { type: "button", class: "quiet", onclick: () => go({ user: null }) }, "Put out")),
-      el("details", { open: true }, el("summary", {}, mark("next"), `Recommendations, ${next.length}`), el("ol", { class: "marked" }, next.map(entry))),
-      el("details", { open: past.length <= 8 }, el("summary", {}, mark("past"), `History, ${past.length}`), el("ul", { class: ["marked", past.length > 12 && "many"] }, past.map(entry))),
-    ];
+  /** The numbers of those items that are drawn. */
+  function drawn(items) {
+    return items.map((item) => rows.item.get(item.item_id)).filter((row) => row !== undefined);
+  }
+
+  function entry(item) {
+    const row = rows.item.get(item.item_id);
+    const light = (on) => row !== undefined && disk.pointTo(on ? { kind: "item", index: row } : null, "list");
+    const line = link(address({ item: item.item_id, tag: null }), name(item), {
+      onpointerenter: () => light(true),
+      onpointerleave: () => light(false),
+      onfocus: () => light(true),
+      onblur: () => light(false),
+    });
+    return el("li", {}, line, row === undefined ? el("span", { class: "soft" }, " (not drawn)") : null);
   }
 
   async function hold({ item, tag }) {
-    const kind = item ? "item" : "tag", id = item ?? tag;
-    if (id === null) {
-      disk.light({ focus: null });
-      return fill(picked);
-    }
-    const row = state.rows[kind].get(id);
-    disk.light({ focus: row === undefined ? null : { kind, index: row } });
-    if (row !== undefined && away(disk, { kind, index: row })) disk.centre(disk.point({ kind, index: row }));
+    const kind = item ? "item" : "tag";
+    const id = item ?? tag;
+    const row = id === null ? undefined : rows[kind].get(id);
+    const mark = row === undefined ? null : { kind, index: row };
+    disk.light({ focus: mark });
+    if (id === null) return fill(picked);
+    if (mark && away(disk, mark)) disk.centre(disk.point(mark));
     fill(picked, waiting(3));
     try {
-      const told = kind === "item" ? aboutItem(await api.item(id, { signal })) : aboutTag(await api.tag(id, { signal }));
-      const again = row === undefined ? el("p", { class: "soft" }, "It is not among those that are drawn.")
-        : el("button", { type: "button", onclick: () => disk.centre(disk.point({ kind, index: row })) }, "Centre it");
-      fill(picked, el("div", { class: "card" }, told, el("div", { class: "row" }, again, el("button", { type: "button", class: "quiet", onclick: () => pick(null) }, "Close"))));
+      const about =
+        kind === "item" ? aboutItem(await api.item(id, { signal })) : aboutTag(await api.tag(id, { signal }));
+      if (state[kind] === id) fill(picked, card(about, mark));
     } catch (error) {
-      if (!signal.aborted) fill(picked, failed(error, () => hold({ item, tag })));
+      if (!signal.aborted && state[kind] === id)
+        fill(
+          picked,
+          failed(error, () => hold({ item, tag })),
+        );
     }
   }
+
+  function card(about, mark) {
+    const centre = mark
+      ? el("button", { type: "button", onclick: () => disk.centre(disk.point(mark)) }, "Centre it")
+      : el("p", { class: "soft" }, "It is not among those that are drawn.");
+    const close = el("button", { type: "button", class: "quiet", onclick: () => pick(null) }, "Close");
+    return el("div", { class: "card" }, about, el("div", { class: "row" }, centre, close));
+  }
+}
+
+/** The places of the view. */
+function frame(root) {
+  const canvas = el("canvas", {
+    tabindex: "0",
+    role: "application",
+    "aria-label": "The catalogue on the Poincaré disk",
+    "aria-describedby": "disk-help",
+  });
+  const tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
+  const heard = el("p", { class: "said", role: "status" });
+  const picked = el("section", { class: "picked", "aria-live": "polite" });
+  const who = el("section");
+  const loading = el("div", { class: "wait-disk" }, waiting(1, "Loading the disk …"));
+  const stage = el("div", { class: "stage" }, canvas, tip, loading);
+  const help = el("p", { class: "soft", id: "disk-help" }, HELP);
+  const aside = el("aside", {}, picked, who);
+  fill(
+    root,
+    el("div", { class: "heading" }, el("h1", {}, "The catalogue on the Poincaré disk")),
+    el("div", { class: "atlas" }, el("div", { class: "canvas-side" }, stage, heard, help), aside),
+  );
+  return { canvas, tip, heard, picked, who, stage, aside };
+}
+
+function userField(choose) {
+  const find = async (text, signal) => (await api.users(text, 8, { signal })).users.map(option);
+  const option = (user) => ({
+    group: "Users",
+    text: `User ${user.user_id}`,
+    detail: plural(user.clicks, "click"),
+    value: user.user_id,
+  });
+  return combobox({ label: "Light up a user", hint: "a user's id", find, choose: ({ value }) => choose(value) }).box;
+}
+
+function buttons(disk) {
+  const button = (text, label, act) =>
+    el("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
+  return el(
+    "div",
+    { class: "zoomer", role: "group", "aria-label": "Zoom" },
+    button("+", "Zoom in", () => disk.zoom(1.5)),
+    button("−", "Zoom out", () => disk.zoom(1 / 1.5)),
+    button("⟲", "Start over", () => disk.reset()),
+  );
 }
 
 const index = (ids) => new Map(ids.map((id, row) => [id, row]));
@@ -182,28 +206,4 @@ function away(disk, mark) {
   const { x, y } = disk.pixel(disk.point(mark));
   const seen = disk.under({ x, y });
   return x < 20 || y < 20 || x > disk.width - 20 || y > disk.height - 20 || Math.hypot(seen.x, seen.y) > 0.93;
-}
-
-function words({ kind, index: row }, data, lit) {
-  if (kind === "tag") return [el("strong", {}, data.tags.name[row]), el("span", {}, `tag on ${plural(data.tags.items[row], "item")}`)];
-  const rank = lit ? lit.recommended.indexOf(row) : -1;
-  const part = rank >= 0 ? `recommendation ${rank + 1}` : lit?.history.includes(row) ? "in the history" : data.categories[data.items.category[row]];
-  return [el("strong", {}, data.items.title[row] || `Item ${data.items.id[row]}`), part ? el("span", {}, part) : null];
-}
-
-const aboutItem = (item) => [
-  el("h2", {}, link(to.item(item.item_id), name(item))), meta(item), item.tags?.length ? pills(item.tags.slice(0, 12)) : null,
-];
-
-const aboutTag = (tag) => [
-  el("h2", {}, link(to.tag(tag.tag_id), tag.name)),
-  el("p", { class: "soft" }, [tag.level ? `Tag, level ${tag.level}` : "Tag", tag.parents.length ? `below ${path(tag.parents.map((each) => each.name))}` : null].filter(Boolean).join(" · ")),
-  el("p", {}, `${plural(tag.children.length, "narrower tag")}.`),
-  el("ul", { class: "marked" }, tag.items.slice(0, 5).map((item) => el("li", {}, link(to.item(item.item_id), name(item))))),
-];
-
-function buttons(disk) {
-  const button = (text, label, act) => el("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
-  return el("div", { class: "zoomer", role: "group", "aria-label": "Zoom" },
-    button("+", "Zoom in", () => disk.zoom(1.5)), button("−", "Zoom out", () => disk.zoom(1 / 1.5)), button("⟲", "Start over", () => disk.reset()));
 }

@@ -53,17 +53,28 @@ export function controls(chosen, { changed, names }) {
     tell();
   };
   const reset = el("button", { type: "button", class: "quiet" }, "Reset");
-  const panel = el("form", { class: "controls", "aria-label": "Arrange the list", onsubmit: (event) => event.preventDefault() });
-  const draw = () => fill(
-    panel,
-    amount(chosen, change),
-    slider("Diversity", chosen.diversity, { min: 0, max: 1, ends: ["alike", "mixed"], name: "diversity" }, (v) => change("diversity", v)),
-    slider("Breadth", chosen.breadth, { min: -1, max: 1, ends: ["specific", "broad"], name: "breadth" }, (v) => change("breadth", v)),
-    choice("Broad means", chosen.by, { radius: "near the centre", level: "high in the tag tree" }, (v) => change("by", v)),
-    only(chosen, change, names),
-    tick("Also what is in the history", chosen.seen, (v) => change("seen", v)),
-    reset,
-  );
+  const panel = el("form", {
+    class: "controls",
+    "aria-label": "Arrange the list",
+    onsubmit: (event) => event.preventDefault(),
+  });
+  const draw = () =>
+    fill(
+      panel,
+      amount(chosen, change),
+      slider("Diversity", chosen.diversity, { min: 0, max: 1, ends: ["alike", "mixed"], name: "diversity" }, (v) =>
+        change("diversity", v),
+      ),
+      slider("Breadth", chosen.breadth, { min: -1, max: 1, ends: ["specific", "broad"], name: "breadth" }, (v) =>
+        change("breadth", v),
+      ),
+      choice("Broad means", chosen.by, { radius: "near the centre", level: "high in the tag tree" }, (v) =>
+        change("by", v),
+      ),
+      only(chosen, change, names),
+      tick("Also what is in the history", chosen.seen, (v) => change("seen", v)),
+      reset,
+    );
   reset.addEventListener("click", () => {
     Object.assign(chosen, settings(new URLSearchParams()));
     draw();
@@ -76,8 +87,11 @@ export function controls(chosen, { changed, names }) {
 
 function amount(chosen, change) {
   const options = [...new Set([...KS, chosen.k])].sort((a, b) => a - b);
-  const select = el("select", { id: "k", onchange: () => change("k", Number(select.value)) },
-    options.map((k) => el("option", { value: k, selected: k === chosen.k }, String(k))));
+  const select = el(
+    "select",
+    { id: "k", onchange: () => change("k", Number(select.value)) },
+    options.map((k) => el("option", { value: k, selected: k === chosen.k }, String(k))),
+  );
   return el("div", { class: "knob line" }, el("label", { for: "k" }, "How many"), select);
 }
 
@@ -89,8 +103,10 @@ function slider(label, value, { min, max, ends, name }, given) {
     given(Number(input.value));
   });
   return el(
-    "div", { class: "knob" },
-    el("div", { class: "line" }, el("label", { for: name }, label), digits), input,
+    "div",
+    { class: "knob" },
+    el("div", { class: "line" }, el("label", { for: name }, label), digits),
+    input,
     el("div", { class: "ends", "aria-hidden": "true" }, el("span", {}, ends[0]), el("span", {}, ends[1])),
   );
 }
@@ -98,9 +114,19 @@ function slider(label, value, { min, max, ends, name }, given) {
 const shown = (value) => value.toFixed(2).replace("-", "−");
 
 function choice(label, value, options, given) {
-  return el("fieldset", { class: "knob" }, el("legend", {}, label), Object.entries(options).map(([key, text]) => el(
-    "label", { class: "radio" }, el("input", { type: "radio", name: "by", value: key, checked: key === value, onchange: () => given(key) }), text,
-  )));
+  return el(
+    "fieldset",
+    { class: "knob" },
+    el("legend", {}, label),
+    Object.entries(options).map(([key, text]) =>
+      el(
+        "label",
+        { class: "radio" },
+        el("input", { type: "radio", name: "by", value: key, checked: key === value, onchange: () => given(key) }),
+        text,
+      ),
+    ),
+  );
 }
 
 function tick(label, value, given) {
@@ -115,15 +141,41 @@ function only(chosen, change, names) {
     draw();
   };
   const field = combobox({
-    label: "Only from", hint: "a category or a tag", find: (text, signal) => offers(text, signal, names),
+    label: "Only from",
+    hint: "a category or a tag",
+    find: (text, signal) => offers(text, signal, names),
     choose: ({ value: [name, id] }) => chosen[name].includes(id) || put(name, [...chosen[name], id]),
   });
-  const draw = () => fill(chips, ["category", "tag"].flatMap((name) => chosen[name].map((id) => el(
-    "li", {}, el("button", { type: "button", class: "chip", "aria-label": `Remove ${name} ${id}`, onclick: () => {
-      put(name, chosen[name].filter((each) => each !== id));
-      field.input.focus();
-    } }, el("span", { class: "soft" }, `${name} `), id, el("span", { class: "cross", "aria-hidden": "true" }, "×")),
-  ))));
+  const draw = () =>
+    fill(
+      chips,
+      ["category", "tag"].flatMap((name) =>
+        chosen[name].map((id) =>
+          el(
+            "li",
+            {},
+            el(
+              "button",
+              {
+                type: "button",
+                class: "chip",
+                "aria-label": `Remove ${name} ${id}`,
+                onclick: () => {
+                  put(
+                    name,
+                    chosen[name].filter((each) => each !== id),
+                  );
+                  field.input.focus();
+                },
+              },
+              el("span", { class: "soft" }, `${name} `),
+              id,
+              el("span", { class: "cross", "aria-hidden": "true" }, "×"),
+            ),
+          ),
+        ),
+      ),
+    );
   draw();
   return el("div", { class: "knob" }, field.box, chips);
 }
@@ -131,11 +183,17 @@ function only(chosen, change, names) {
 async function offers(text, signal, names) {
   const wanted = text.toLowerCase();
   const [disk, tags] = await Promise.all([
-    api.disk({ signal }).catch(() => ({ categories: [] })), api.tags({ query: text, limit: 8 }, { signal }),
+    api.disk({ signal }).catch(() => ({ categories: [] })),
+    api.tags({ query: text, limit: 8 }, { signal }),
   ]);
   const all = [...new Set([...names(), ...disk.categories])].filter((name) => name.toLowerCase().includes(wanted));
   return [
     ...all.slice(0, 8).map((name) => ({ group: "Categories", text: name, value: ["category", name] })),
-    ...tags.tags.map((tag) => ({ group: "Tags", text: tag.name, detail: `${tag.items} items`, value: ["tag", tag.tag_id] })),
+    ...tags.tags.map((tag) => ({
+      group: "Tags",
+      text: tag.name,
+      detail: `${tag.items} items`,
+      value: ["tag", tag.tag_id],
+    })),
   ];
 }

@@ -5,8 +5,9 @@
 
 import { IDENTITY, apply, applyAll, carry, compose, fromCentre, inside, inverse, partly, toCentre } from "./moebius.js";
 import { listen } from "./gestures.js";
-import { SMALLEST_TAG, paint, tagSize } from "./paint.js";
+import { paint, tagSeen } from "./paint.js";
 import { groups, palette } from "./palette.js";
+import { Points } from "./points.js";
 
 const MARGIN_PX = 12;
 const LARGEST = 24;
@@ -18,7 +19,20 @@ const DARK = { history: [], recommended: [], user: null, focus: null, guest: nul
 /** A disk on `canvas`. `picked(mark)` and `pointed(mark, where)` hear { kind: "item" | "tag", index } or null. */
 export class Disk {
   constructor(canvas, { picked = () => undefined, pointed = () => undefined, quiet = false, signal }) {
-    Object.assign(this, { canvas, picked, pointed, quiet, map: IDENTITY, scale: 1, stride: 1, frameMs: 0, hover: null, lit: DARK, groups: [] });
+    Object.assign(this, {
+      canvas,
+      picked,
+      pointed,
+      quiet,
+      map: IDENTITY,
+      scale: 1,
+      stride: 1,
+      frameMs: 0,
+      hover: null,
+      lit: DARK,
+      groups: [],
+      layer: new Points(),
+    });
     this.context = canvas.getContext("2d");
     this.held = null;
     this.waits = false;
@@ -36,10 +50,20 @@ export class Disk {
 
   /** Takes what `GET /disk` answered. */
   load(data) {
-    const seen = (part) => ({ ...part, xs: Float64Array.from(part.x), ys: Float64Array.from(part.y), vx: new Float64Array(part.x.length), vy: new Float64Array(part.x.length) });
+    const seen = (part) => ({
+      ...part,
+      xs: Float64Array.from(part.x),
+      ys: Float64Array.from(part.y),
+      vx: new Float64Array(part.x.length),
+      vy: new Float64Array(part.x.length),
+    });
     this.data = data;
     this.items = seen(data.items);
-    this.tags = { ...seen(data.tags), ordered: data.tags.items.map((_, index) => index).sort((a, b) => data.tags.items[b] - data.tags.items[a]) };
+    this.tags = {
+      ...seen(data.tags),
+      wide: data.tags.items.map((items) => 0.5 + 2 * Math.log10(1 + items)),
+      ordered: data.tags.items.map((_, index) => index).sort((a, b) => data.tags.items[b] - data.tags.items[a]),
+    };
     this.colour("category");
     this.tint();
     this.fit();
@@ -66,7 +90,8 @@ export class Disk {
   sift() {
     const { items, tags } = this;
     for (const part of [items, tags]) part.shown = new Uint8Array(part.x.length);
-    for (const group of this.groups) if (group.shown) for (const index of group.members) (group.kind === "items" ? items : tags).shown[index] = 1;
+    for (const group of this.groups)
+      if (group.shown) for (const index of group.members) (group.kind === "items" ? items : tags).shown[index] = 1;
     this.redraw();
   }
 
@@ -79,7 +104,13 @@ export class Disk {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
     const ratio = Math.min(2, window.devicePixelRatio || 1);
-    Object.assign(this, { width, height, ratio, middle: { x: width / 2, y: height / 2 }, whole: Math.min(width, height) / 2 - MARGIN_PX });
+    Object.assign(this, {
+      width,
+      height,
+      ratio,
+      middle: { x: width / 2, y: height / 2 },
+      whole: Math.min(width, height) / 2 - MARGIN_PX,
+    });
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.paint();
@@ -172,7 +203,9 @@ export class Disk {
   /** Brings a point of the data to the middle, along the geodesic; at once where motion is unwanted. */
   centre(point) {
     this.stop();
-    const start = this.map, from = apply(start, point), begun = performance.now();
+    const start = this.map,
+      from = apply(start, point),
+      begun = performance.now();
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.move(toCentre(from));
     const step = () => {
       const share = Math.min(1, (performance.now() - begun) / CENTRE_MS);
@@ -197,14 +230,19 @@ export class Disk {
   /** The mark at a pixel: what is lit goes before tags, tags before items. */
   nearest(pixel, reach = REACH_PX) {
     if (!this.items) return null;
-    const { items, tags, lit, middle } = this, radius = this.whole * this.scale;
-    let best = null, least = reach;
+    const { items, tags, lit, middle } = this,
+      radius = this.whole * this.scale;
+    let best = null,
+      least = reach;
     const look = (kind, part, index, room) => {
-      const away = Math.hypot(middle.x + radius * part.vx[index] - pixel.x, middle.y - radius * part.vy[index] - pixel.y) - room;
+      const away =
+        Math.hypot(middle.x + radius * part.vx[index] - pixel.x, middle.y - radius * part.vy[index] - pixel.y) - room;
       if (away < least) [best, least] = [{ kind, index }, away];
     };
     for (const index of [...lit.recommended, ...lit.history]) look("item", items, index, 8);
-    if (!this.quiet) for (let index = 0; index < tags.vx.length; index++) if (tags.shown[index] && tagSize(this, index) >= SMALLEST_TAG) look("tag", tags, index, 3);
+    for (let index = 0; !this.quiet && index < tags.vx.length; index++) {
+      if (tags.shown[index] && tagSeen(this, index)) look("tag", tags, index, 3);
+    }
     for (let index = 0; index < items.vx.length; index++) if (items.shown[index]) look("item", items, index, 0);
     return best;
   }

@@ -22,7 +22,9 @@ export function set(node, attributes) {
 
 /** Replaces what an element holds. */
 export function fill(node, ...children) {
-  node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  node.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 
@@ -56,7 +58,8 @@ export function empty(text, ...more) {
 
 /** What went wrong and a way to try again. */
 export function failed(error, again) {
-  const text = error && error.name === "Failure" ? error.message : "Something in this page failed. Reload it and try again.";
+  const text =
+    error && error.name === "Failure" ? error.message : "Something in this page failed. Reload it and try again.";
   if (!error || error.name !== "Failure") console.error(error);
   const button = again ? el("button", { type: "button", onclick: again }, "Try again") : null;
   return el("div", { class: "failed", role: "alert" }, el("p", {}, text), button);

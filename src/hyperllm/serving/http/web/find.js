@@ -27,10 +27,16 @@ async function both(text, signal) {
   const [users, items] = await Promise.all([api.users(text, SHOWN, { signal }), api.items(text, SHOWN, { signal })]);
   return [
     ...users.users.map((user) => ({
-      group: "Users", text: `User ${user.user_id}`, detail: plural(user.clicks, "click"), value: to.user(user.user_id),
+      group: "Users",
+      text: `User ${user.user_id}`,
+      detail: plural(user.clicks, "click"),
+      value: to.user(user.user_id),
     })),
     ...items.items.map((item) => ({
-      group: "Items", text: name(item), detail: path((item.categories ?? []).slice(-2)), value: to.item(item.item_id),
+      group: "Items",
+      text: name(item),
+      detail: path((item.categories ?? []).slice(-2)),
+      value: to.item(item.item_id),
     })),
   ];
 }
@@ -42,16 +48,27 @@ export async function show(root, { signal }) {
   const items = el("section", {}, waiting(4));
   fill(
     root,
-    el("div", { class: "hero" },
+    el(
+      "div",
+      { class: "hero" },
       el("h1", {}, "Who might like what, and why"),
-      el("p", { class: "lead" }, "Pick a user to see what the model recommends and for which reasons; pick an item to see what lies near it."),
-      searchField(), facts),
+      el(
+        "p",
+        { class: "lead" },
+        "Pick a user to see what the model recommends and for which reasons; pick an item to see what lies near it.",
+      ),
+      searchField(),
+      facts,
+    ),
     el("div", { class: "start" }, users, items),
   );
   await Promise.all([
     part(users, "Some users", async () => (await api.users("", 8, { signal })).users.map(userLine), signal),
     part(items, "Most clicked items", async () => (await api.items("", 8, { signal })).items.map(itemLine), signal),
-    api.health({ signal }).then((told) => fill(facts, sizes(told)), () => fill(facts)),
+    api.health({ signal }).then(
+      (told) => fill(facts, sizes(told)),
+      () => fill(facts),
+    ),
   ]);
   return { title: "" };
 }
@@ -68,16 +85,32 @@ async function part(section, heading, load, signal) {
     const lines = await load();
     fill(section, title, lines.length ? el("ul", { class: "plain lines" }, lines) : empty("None yet."));
   } catch (error) {
-    if (!signal.aborted) fill(section, title, failed(error, () => part(section, heading, load, signal)));
+    if (!signal.aborted)
+      fill(
+        section,
+        title,
+        failed(error, () => part(section, heading, load, signal)),
+      );
   }
 }
 
-const userLine = (user) => el(
-  "li", {}, link(to.user(user.user_id), `User ${user.user_id}`), el("span", { class: "end" }, plural(user.clicks, "click")),
-);
+const userLine = (user) =>
+  el(
+    "li",
+    {},
+    link(to.user(user.user_id), `User ${user.user_id}`),
+    el("span", { class: "end" }, plural(user.clicks, "click")),
+  );
 
-const itemLine = (item) => el(
-  "li", {}, el("span", {}, link(to.item(item.item_id), name(item)),
-    el("span", { class: "under" }, path((item.categories ?? []).slice(-2)))),
-  el("span", { class: "end" }, plural(item.clicks, "click")),
-);
+const itemLine = (item) =>
+  el(
+    "li",
+    {},
+    el(
+      "span",
+      {},
+      link(to.item(item.item_id), name(item)),
+      el("span", { class: "under" }, path((item.categories ?? []).slice(-2))),
+    ),
+    el("span", { class: "end" }, plural(item.clicks, "click")),
+  );

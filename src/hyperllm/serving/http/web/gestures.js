@@ -10,14 +10,18 @@ const STEP = 0.14;
 /** Listens on `canvas` until `signal` ends. */
 export function listen(canvas, disk, signal) {
   const fingers = new Map();
-  let moved = false, start = null, spread = 0;
+  let moved = false,
+    start = null,
+    spread = 0;
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   };
   const middle = () => {
     const [a, b] = [...fingers.values()];
-    return b ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, spread: Math.hypot(a.x - b.x, a.y - b.y) } : { ...a, spread: 0 };
+    return b
+      ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, spread: Math.hypot(a.x - b.x, a.y - b.y) }
+      : { ...a, spread: 0 };
   };
   const on = (name, heard, options = {}) => canvas.addEventListener(name, heard, { signal, ...options });
 
@@ -55,18 +59,29 @@ export function listen(canvas, disk, signal) {
   on("pointercancel", up);
   on("pointerleave", () => disk.hoverAt(null));
   on("dblclick", (event) => disk.centreOn(at(event)));
-  on("wheel", (event) => {
-    event.preventDefault();
-    const lines = event.deltaMode === 1 ? 16 : 1;
-    disk.zoom(Math.exp(-event.deltaY * lines * WHEEL * (event.ctrlKey ? 4 : 1)), at(event));
-  }, { passive: false });
+  on(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const lines = event.deltaMode === 1 ? 16 : 1;
+      disk.zoom(Math.exp(-event.deltaY * lines * WHEEL * (event.ctrlKey ? 4 : 1)), at(event));
+    },
+    { passive: false },
+  );
   on("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = {
-      ArrowLeft: () => disk.nudge(STEP, 0), ArrowRight: () => disk.nudge(-STEP, 0),
-      ArrowUp: () => disk.nudge(0, -STEP), ArrowDown: () => disk.nudge(0, STEP),
-      "+": () => disk.zoom(1.3), "=": () => disk.zoom(1.3), "-": () => disk.zoom(1 / 1.3),
-      0: () => disk.reset(), Home: () => disk.reset(), Enter: () => disk.tapMiddle(), Escape: () => disk.choose(null),
+      ArrowLeft: () => disk.nudge(STEP, 0),
+      ArrowRight: () => disk.nudge(-STEP, 0),
+      ArrowUp: () => disk.nudge(0, -STEP),
+      ArrowDown: () => disk.nudge(0, STEP),
+      "+": () => disk.zoom(1.3),
+      "=": () => disk.zoom(1.3),
+      "-": () => disk.zoom(1 / 1.3),
+      0: () => disk.reset(),
+      Home: () => disk.reset(),
+      Enter: () => disk.tapMiddle(),
+      Escape: () => disk.choose(null),
     };
     if (!keys[event.key]) return;
     event.preventDefault();

@@ -13,13 +13,18 @@ export function askForKey(done) {
   open = true;
   const field = el("input", { type: "password", id: "key", autocomplete: "off", required: true, spellcheck: "false" });
   const form = el(
-    "form", { onsubmit: given },
+    "form",
+    { onsubmit: given },
     el("h2", { id: "key-title" }, "This server wants an API key"),
     el("p", { class: "soft" }, "Whoever runs it has set one. It stays in this tab and goes nowhere else."),
     el("label", { for: "key" }, "API key"),
     field,
-    el("div", { class: "row" }, el("button", { type: "submit", class: "main" }, "Use this key"),
-      el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Not now")),
+    el(
+      "div",
+      { class: "row" },
+      el("button", { type: "submit", class: "main" }, "Use this key"),
+      el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Not now"),
+    ),
   );
   const dialog = el("dialog", { "aria-labelledby": "key-title" }, form);
   dialog.addEventListener("close", () => {

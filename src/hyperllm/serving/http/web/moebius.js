@@ -10,8 +10,10 @@ const RIM = 0.985;
 /** The image of a point. */
 export function apply(map, { x, y }) {
   const { ar, ai, br, bi } = map;
-  const nx = ar * x - ai * y + br, ny = ar * y + ai * x + bi;
-  const dx = br * x + bi * y + ar, dy = br * y - bi * x - ai;
+  const nx = ar * x - ai * y + br,
+    ny = ar * y + ai * x + bi;
+  const dx = br * x + bi * y + ar,
+    dy = br * y - bi * x - ai;
   const size = dx * dx + dy * dy;
   return { x: (nx * dx + ny * dy) / size, y: (ny * dx - nx * dy) / size };
 }
@@ -20,9 +22,12 @@ export function apply(map, { x, y }) {
 export function applyAll(map, xs, ys, outX, outY) {
   const { ar, ai, br, bi } = map;
   for (let i = 0; i < xs.length; i++) {
-    const x = xs[i], y = ys[i];
-    const nx = ar * x - ai * y + br, ny = ar * y + ai * x + bi;
-    const dx = br * x + bi * y + ar, dy = br * y - bi * x - ai;
+    const x = xs[i],
+      y = ys[i];
+    const nx = ar * x - ai * y + br,
+      ny = ar * y + ai * x + bi;
+    const dx = br * x + bi * y + ar,
+      dy = br * y - bi * x - ai;
     const size = dx * dx + dy * dy;
     outX[i] = (nx * dx + ny * dy) / size;
     outY[i] = (ny * dx - nx * dy) / size;
@@ -97,7 +102,8 @@ export function inside({ x, y }, rim = RIM) {
 
 /** The Euclidean circle {x, y, r} that is the hyperbolic circle about `centre` with hyperbolic `radius`. */
 export function circle(centre, radius) {
-  const t = Math.tanh(radius / 2), square = centre.x ** 2 + centre.y ** 2;
+  const t = Math.tanh(radius / 2),
+    square = centre.x ** 2 + centre.y ** 2;
   const share = 1 - t * t * square;
   return { x: (centre.x * (1 - t * t)) / share, y: (centre.y * (1 - t * t)) / share, r: (t * (1 - square)) / share };
 }

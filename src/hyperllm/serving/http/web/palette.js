@@ -12,19 +12,35 @@ export function palette() {
   return {
     categories: [...Array.from({ length: OWN_COLOURS }, (_, place) => read(`k${place}`)), read("k-rest")],
     levels: [read("l0"), read("l1"), read("l2"), read("l3")],
-    ink: read("ink"), soft: read("soft"), rule: read("rule"), card: read("card"), plain: read("k-rest"),
-    grid: read("grid"), history: read("c1"), recommended: read("c0"), focus: read("ink"), onMark: read("card"),
+    ink: read("ink"),
+    soft: read("soft"),
+    rule: read("rule"),
+    card: read("card"),
+    plain: read("k-rest"),
+    grid: read("grid"),
+    history: read("c1"),
+    recommended: read("c0"),
+    focus: read("ink"),
+    onMark: read("card"),
   };
 }
 
 /** The groups of items and tags: { key, name, count, colour index, kind, members }. `by` is "category" or "level". */
 export function groups(data, by) {
-  return by === "category" ? [...byCategory(data), whole("tags", "Tags", data.tags.id.length)]
+  return by === "category"
+    ? [...byCategory(data), whole("tags", "Tags", data.tags.id.length)]
     : [...byLevel(data), whole("items", "Items", data.items.id.length)];
 }
 
 function whole(kind, name, count) {
-  return { key: kind, kind, name, count, colour: -1, members: Uint32Array.from({ length: count }, (_, place) => place) };
+  return {
+    key: kind,
+    kind,
+    name,
+    count,
+    colour: -1,
+    members: Uint32Array.from({ length: count }, (_, place) => place),
+  };
 }
 
 function byCategory({ items, categories }) {
@@ -36,19 +52,32 @@ function byCategory({ items, categories }) {
   const members = Array.from({ length: own.length + 1 }, () => []);
   items.category.forEach((category, index) => members[slot.get(category) ?? own.length].push(index));
   const named = [...own.map((category) => categories[category]), own.length ? "All others" : "Items"];
-  return members.map((list, place) => ({
-    key: `category-${place}`, kind: "items", name: named[place], count: list.length, colour: place < own.length ? Math.min(place, OWN_COLOURS) : OWN_COLOURS,
-    members: Uint32Array.from(list),
-  })).filter((group) => group.count);
+  return members
+    .map((list, place) => ({
+      key: `category-${place}`,
+      kind: "items",
+      name: named[place],
+      count: list.length,
+      colour: place < own.length ? Math.min(place, OWN_COLOURS) : OWN_COLOURS,
+      members: Uint32Array.from(list),
+    }))
+    .filter((group) => group.count);
 }
 
 function byLevel({ tags }) {
   const names = ["Tags without a level", "Level 1, broad", "Level 2", "Level 3, specific"];
   const members = names.map(() => []);
   tags.level.forEach((level, index) => members[level >= 1 && level <= 3 ? level : 0].push(index));
-  return [1, 2, 3, 0].map((level) => ({
-    key: `level-${level}`, kind: "tags", name: names[level], count: members[level].length, colour: level, members: Uint32Array.from(members[level]),
-  })).filter((group) => group.count);
+  return [1, 2, 3, 0]
+    .map((level) => ({
+      key: `level-${level}`,
+      kind: "tags",
+      name: names[level],
+      count: members[level].length,
+      colour: level,
+      members: Uint32Array.from(members[level]),
+    }))
+    .filter((group) => group.count);
 }
 
 /** The colour of a group. */

@@ -13,12 +13,23 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
   const name = `find-${++made}`;
   const list = el("div", { role: "listbox", id: `${name}-list`, "aria-label": label, class: "options", hidden: true });
   const input = el("input", {
-    type: "text", id: name, role: "combobox", "aria-expanded": "false", "aria-controls": `${name}-list`,
-    "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", placeholder: hint, ...attributes,
+    type: "text",
+    id: name,
+    role: "combobox",
+    "aria-expanded": "false",
+    "aria-controls": `${name}-list`,
+    "aria-autocomplete": "list",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: hint,
+    ...attributes,
   });
   const told = el("span", { class: "said", role: "status" });
   const box = el("div", { class: "combobox" }, el("label", { for: name }, label), input, list, told);
-  let options = [], active = -1, asked = null, wish = null; // a key pressed before the answer is there: "pick", "move"
+  let options = [],
+    active = -1,
+    asked = null,
+    wish = null; // a key pressed before the answer is there: "pick", "move"
 
   const search = after(PAUSE_MS, async () => {
     asked?.abort();
@@ -36,11 +47,14 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
     options = found;
     active = -1;
     const groups = [...new Set(found.map((option) => option.group))];
-    const parts = groups.map((group, place) => el(
-      "div", { role: "group", "aria-labelledby": `${name}-group-${place}` },
-      el("div", { class: "group", id: `${name}-group-${place}` }, group),
-      found.map((option, index) => (option.group === group ? line(option, index) : null)),
-    ));
+    const parts = groups.map((group, place) =>
+      el(
+        "div",
+        { role: "group", "aria-labelledby": `${name}-group-${place}` },
+        el("div", { class: "group", id: `${name}-group-${place}` }, group),
+        found.map((option, index) => (option.group === group ? line(option, index) : null)),
+      ),
+    );
     const text = trouble || (found.length ? "" : input.value.trim() ? "Nothing found." : "Nothing to choose from.");
     fill(list, parts, text ? el("div", { class: "nothing" }, text) : null);
     fill(told, text || `${found.length} found`);
@@ -59,9 +73,17 @@ export function combobox({ label, hint = "", find, choose, clear = true, attribu
 
   function line(option, index) {
     return el(
-      "div", { role: "option", id: `${name}-${index}`, "aria-selected": "false", class: "option",
-        onpointerdown: (event) => event.preventDefault(), onclick: () => pick(index) },
-      el("span", { class: "text" }, option.text), option.detail ? el("span", { class: "detail" }, option.detail) : null,
+      "div",
+      {
+        role: "option",
+        id: `${name}-${index}`,
+        "aria-selected": "false",
+        class: "option",
+        onpointerdown: (event) => event.preventDefault(),
+        onclick: () => pick(index),
+      },
+      el("span", { class: "text" }, option.text),
+      option.detail ? el("span", { class: "detail" }, option.detail) : null,
     );
   }
 

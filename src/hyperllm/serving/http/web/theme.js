@@ -6,7 +6,9 @@
   let wish = null;
   try {
     wish = localStorage.getItem("hyperllm-theme");
-  } catch { /* storage is off: the system decides */ }
+  } catch {
+    /* storage is off: the system decides */
+  }
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   document.documentElement.dataset.theme = wish === "dark" || wish === "light" ? wish : system;
 }

@@ -8,30 +8,55 @@ import { el, fill, set } from "./dom.js";
 
 /** A tree of `roots`; `choose(id)` is called when a node is taken. */
 export function tree({ label, roots, children, choose }) {
-  const root = el("ul", { role: "tree", "aria-label": label, class: "plain tree", onkeydown: press }, roots.map((node) => made(node, [])));
-  const items = () => [...root.querySelectorAll("[role=treeitem]")].filter((item) => !item.parentElement.closest("[hidden]"));
+  const root = el(
+    "ul",
+    { role: "tree", "aria-label": label, class: "plain tree", onkeydown: press },
+    roots.map((node) => made(node, [])),
+  );
+  const items = () =>
+    [...root.querySelectorAll("[role=treeitem]")].filter((item) => !item.parentElement.closest("[hidden]"));
   const first = root.querySelector("[role=treeitem]");
   if (first) first.tabIndex = 0;
 
   function made(node, above) {
     const leaf = !node.many || above.includes(node.id); // a ring of tags ends where it comes round
     const line = el(
-      "div", { class: "node" },
-      el("span", { class: "twist", "aria-hidden": "true", onclick: (event) => {
-        event.stopPropagation();
-        turn(item);
-      } }, leaf ? "" : "▸"),
-      el("span", { class: ["mark", node.kind] }), el("span", { class: "text" }, node.text), el("span", { class: "detail" }, node.detail),
+      "div",
+      { class: "node" },
+      el(
+        "span",
+        {
+          class: "twist",
+          "aria-hidden": "true",
+          onclick: (event) => {
+            event.stopPropagation();
+            turn(item);
+          },
+        },
+        leaf ? "" : "▸",
+      ),
+      el("span", { class: ["mark", node.kind] }),
+      el("span", { class: "text" }, node.text),
+      el("span", { class: "detail" }, node.detail),
     );
-    const item = el("li", {
-      role: "treeitem", tabindex: "-1", "data-id": node.id, "aria-selected": "false", "aria-level": above.length + 1,
-      "aria-expanded": leaf ? null : "false", "aria-label": `${node.text}, ${node.detail}`,
-      onclick: (event) => {
-        event.stopPropagation();
-        focus(item);
-        take(item);
+    const item = el(
+      "li",
+      {
+        role: "treeitem",
+        tabindex: "-1",
+        "data-id": node.id,
+        "aria-selected": "false",
+        "aria-level": above.length + 1,
+        "aria-expanded": leaf ? null : "false",
+        "aria-label": `${node.text}, ${node.detail}`,
+        onclick: (event) => {
+          event.stopPropagation();
+          focus(item);
+          take(item);
+        },
       },
-    }, line);
+      line,
+    );
     item.above = [...above, node.id];
     return item;
   }
@@ -57,7 +82,10 @@ export function tree({ label, roots, children, choose }) {
     item.append(group);
     try {
       const found = await children(item.dataset.id);
-      fill(group, found.map((node) => made(node, item.above)));
+      fill(
+        group,
+        found.map((node) => made(node, item.above)),
+      );
       if (!found.length) set(item, { "aria-expanded": null });
       mark();
     } catch (error) {
@@ -70,14 +98,17 @@ export function tree({ label, roots, children, choose }) {
   function press(event) {
     const item = event.target.closest("[role=treeitem]");
     if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
-    const all = items(), at = all.indexOf(item), open = item.getAttribute("aria-expanded");
+    const all = items(),
+      at = all.indexOf(item),
+      open = item.getAttribute("aria-expanded");
     const go = (next) => next && focus(next);
     const keys = {
       ArrowDown: () => go(all[at + 1]),
       ArrowUp: () => go(all[at - 1]),
       Home: () => go(all[0]),
       End: () => go(all.at(-1)),
-      ArrowRight: () => (open === "false" ? turn(item, true) : open === "true" && go(item.querySelector("[role=treeitem]"))),
+      ArrowRight: () =>
+        open === "false" ? turn(item, true) : open === "true" && go(item.querySelector("[role=treeitem]")),
       ArrowLeft: () => (open === "true" ? turn(item, false) : go(item.parentElement.closest("[role=treeitem]"))),
       Enter: () => take(item),
       " ": () => take(item),
@@ -97,7 +128,8 @@ export function tree({ label, roots, children, choose }) {
   let marked = null;
   function mark(id = marked) {
     marked = id;
-    for (const each of root.querySelectorAll("[role=treeitem]")) set(each, { "aria-selected": String(each.dataset.id === id) });
+    for (const each of root.querySelectorAll("[role=treeitem]"))
+      set(each, { "aria-selected": String(each.dataset.id === id) });
   }
 
   /** `mark(id)` shows which node is taken, wherever it stands; `open(item)` opens a branch. */

@@ -12,19 +12,39 @@ import { cards, lines } from "./lists.js";
 /** Draws the view of user `id`. */
 export async function show(root, { id, params, signal, keep }) {
   const chosen = settings(params);
-  let open = params.get("why"), entries = [], asked = null, past = new Set();
+  let open = params.get("why"),
+    entries = [],
+    asked = null,
+    past = new Set();
   const list = el("div", {}, waiting(6, "Ranking …"));
   const history = el("div", {}, waiting(4));
   const clicks = el("span", {}, "");
   const told = el("p", { class: "said", role: "status" });
-  const panel = controls(chosen, { changed: draw, names: () => [...new Set(entries.flatMap((entry) => entry.categories ?? []))] });
-  const knobs = el("details", { class: "fold", open: matchMedia("(min-width: 60rem)").matches }, el("summary", {}, "Arrange the list"), panel);
+  const panel = controls(chosen, {
+    changed: draw,
+    names: () => [...new Set(entries.flatMap((entry) => entry.categories ?? []))],
+  });
+  const knobs = el(
+    "details",
+    { class: "fold", open: matchMedia("(min-width: 60rem)").matches },
+    el("summary", {}, "Arrange the list"),
+    panel,
+  );
   fill(
-    root, searchField(),
-    el("div", { class: "heading" }, el("h1", {}, `User ${id}`), el("p", { class: "soft" }, clicks, link(to.disk({ user: id }), "See on the disk"))),
-    el("div", { class: "sides user-sides" },
+    root,
+    searchField(),
+    el(
+      "div",
+      { class: "heading" },
+      el("h1", {}, `User ${id}`),
+      el("p", { class: "soft" }, clicks, link(to.disk({ user: id }), "See on the disk")),
+    ),
+    el(
+      "div",
+      { class: "sides user-sides" },
       el("aside", {}, knobs, el("section", { class: "past" }, el("h2", {}, "History"), history)),
-      el("section", { class: "list" }, el("h2", {}, "Recommendations"), told, list)),
+      el("section", { class: "list" }, el("h2", {}, "Recommendations"), told, list),
+    ),
   );
   const first = Promise.all([draw(), remember()]);
   await first;
@@ -35,7 +55,10 @@ export async function show(root, { id, params, signal, keep }) {
       const found = (await api.user(id, { signal })).history;
       past = new Set(found.map((item) => item.item_id));
       fill(clicks, `${plural(found.length, "item")} in the history · `);
-      fill(history, found.length ? lines(found) : empty("This user has no history; the list is what the model says of newcomers."));
+      fill(
+        history,
+        found.length ? lines(found) : empty("This user has no history; the list is what the model says of newcomers."),
+      );
     } catch (error) {
       if (!signal.aborted) fill(history, failed(error, remember));
     }
@@ -50,9 +73,17 @@ export async function show(root, { id, params, signal, keep }) {
     try {
       const wanted = { user: id, ...chosen, seen: chosen.seen || undefined };
       entries = (await api.recommend(wanted, { signal: mine })).items;
-      fill(list, entries.length ? cards(entries, {
-        open, opened, seen: chosen.seen ? past : new Set(), why: (entry) => api.explain(id, entry.item_id, { signal }),
-      }) : nothing());
+      fill(
+        list,
+        entries.length
+          ? cards(entries, {
+              open,
+              opened,
+              seen: chosen.seen ? past : new Set(),
+              why: (entry) => api.explain(id, entry.item_id, { signal }),
+            })
+          : nothing(),
+      );
       fill(told, `${plural(entries.length, "recommendation")}.`);
     } catch (error) {
       if (mine.aborted) return;
@@ -63,7 +94,11 @@ export async function show(root, { id, params, signal, keep }) {
 
   function nothing() {
     const narrowed = chosen.category.length || chosen.tag.length;
-    return empty(narrowed ? "Nothing that this user does not have yet is in what you chose. Take a category or tag away." : "There is nothing left to recommend.");
+    return empty(
+      narrowed
+        ? "Nothing that this user does not have yet is in what you chose. Take a category or tag away."
+        : "There is nothing left to recommend.",
+    );
   }
 
   function opened(item) {
