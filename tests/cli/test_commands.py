@@ -185,6 +185,11 @@ def test_a_guest_is_folded_in(hyperllm: Command, finished: Path) -> None:
     assert [(row["user_id"], row["rank"]) for row in rows] == [("guest", n) for n in (1, 2, 3, 4)]
     assert not {row["item_id"] for row in rows} & set(items)
     assert hyperllm("fold-in", finished, "hyperllm", "--items", "nothing").code == 2
+    table = finished.parent / "guests.csv"
+    table.write_text(f"user_id,item_id\na,{items[0]}\nb,{items[1]}\n")
+    rows = hyperllm("fold-in", finished, "hyperllm", "--from", table, "--k", "2", "--json").document
+    assert [row["user_id"] for row in rows] == ["a", "a", "b", "b"]
+    assert hyperllm("fold-in", finished, "hyperllm").code == 2
 
 
 def test_new_items_are_added_once_and_found(hyperllm: Command, work: Path, tmp_path: Path) -> None:
@@ -200,6 +205,8 @@ def test_new_items_are_added_once_and_found(hyperllm: Command, work: Path, tmp_p
     near = hyperllm("similar", work, "hyperllm", "--items", "new", "--k", "3", "--json").document
     assert known["item_id"] in {row["item_id"] for row in near}
     assert hyperllm("evaluate", work, "hyperllm", "--part", "valid").code == 0
+    assert "1 items taken out: new" in hyperllm("remove-items", work, "hyperllm", "--items", "new,i0001").out
+    assert hyperllm("similar", work, "hyperllm", "--items", "new").code == 2
     table.write_text("item_id,title\nodd,\n")
     lost = hyperllm("add-items", work, "hyperllm", table)
     assert (lost.code, "nothing known is like 'odd'" in lost.err) == (1, True)

@@ -18,7 +18,20 @@ from hyperllm.cli import app as room
 
 COMMANDS = {
     *("prepare", "extract", "embed", "train", "evaluate", "compare", "export", "recommend", "similar"),
-    *("explain", "fold-in", "add-items", "index", "serve", "run", "tune", "paper", "demo", "doctor", "data"),
+    *(
+        "explain",
+        "fold-in",
+        "add-items",
+        "remove-items",
+        "index",
+        "serve",
+        "run",
+        "tune",
+        "paper",
+        "demo",
+        "doctor",
+        "data",
+    ),
 }
 
 
