@@ -148,6 +148,7 @@ class ScoreModel:
         users: Floats,
         items: Floats,
         geometry: Geometry = "lorentz",
+        tags: TagGraph | None = None,
         flat: int = 0,
         linear: LinearInputs | None = None,
     ) -> ScoreModel:
@@ -163,6 +164,7 @@ class ScoreModel:
             geometry=geometry,
             seen=split.train.matrix(len(split.users), len(split.items)),
             catalog=Catalog.empty(split.items),
+            tags=tags,
             flat=flat,
             linear=linear,
         )

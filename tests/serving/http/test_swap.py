@@ -297,7 +297,7 @@ def test_items_added_one_by_one_answer_as_after_a_restart(run: Path) -> None:
         again.current.ranked([0, 3], 9, seen=False), live.current.ranked([0, 3], 9, seen=False), strict=True
     ):
         assert set(items) == set(kept)  # places are made in batches of other sizes, which round otherwise
-        assert scores == pytest.approx(told, rel=1e-5)
+        assert scores == pytest.approx(told, rel=1e-3)  # of equally near neighbours rounding chooses
 
 
 def test_of_two_servers_one_gets_the_id(run: Path) -> None:
