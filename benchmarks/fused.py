@@ -18,6 +18,7 @@ from hyperllm.frameworks.linear import LinearExpert
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz
 from hyperllm.ids import Rows
+from hyperllm.serving.content import LinearInputs
 from hyperllm.serving.model import ScoreModel
 
 K, ONE_BY_ONE = 20, 10
@@ -57,7 +58,8 @@ def factors(world: World, rank: int) -> LinearExpert:
     if rank:
         config = HyperLLMConfig(linear_expert=True, linear_rank=rank)
         return LinearExpert.fit(world, config, rng=np.random.default_rng(0))
-    return LinearExpert(*(np.zeros((n, 0), dtype=np.float32) for n in (world.users, world.items)))
+    nothing = [np.zeros((n, 0), dtype=np.float32) for n in (world.users, world.items)]
+    return LinearExpert(*nothing, LinearInputs(np.zeros(world.items, np.float32), np.empty(0, np.float32)))
 
 
 def ranking(model: ScoreModel, users: Rows, *, repeats: int) -> float:
