@@ -13,8 +13,9 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.ids import Vocabulary
 from hyperllm.llm.hashing import HashEncoder
 from hyperllm.serving.content import Content, LinearInputs
-from hyperllm.serving.folding import Folding, expmap0
+from hyperllm.serving.folding import Folding
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.product import expmap0
 
 TREE = {"Hair": ("Shampoo", "Brush"), "Makeup": ("Lipstick", "Mascara")}
 LEAVES = [(parent, leaf) for parent, leaves in TREE.items() for leaf in leaves]

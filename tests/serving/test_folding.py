@@ -16,8 +16,9 @@ from hyperllm.baselines.popularity import popularity
 from hyperllm.data.interactions import Pairs
 from hyperllm.errors import UnknownId
 from hyperllm.frameworks import HyperLLMConfig, train_hyperllm
-from hyperllm.serving.folding import Folding, expmap0, folded, history_matrix, tangents
+from hyperllm.serving.folding import Folding, folded, history_matrix
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.product import expmap0, tangents
 from hyperllm.serving.recommender import Recommender
 from hyperllm.testing.worlds import tree_world
 from hyperllm.training.loop import FitConfig

@@ -25,8 +25,8 @@ from scipy.cluster.vq import kmeans2
 
 from hyperllm.errors import ConfigError
 from hyperllm.ids import Rows
-from hyperllm.serving.folding import tangents
 from hyperllm.serving.model import ScoreModel
+from hyperllm.serving.product import tangents
 from hyperllm.serving.selection import carried
 
 Doubles = npt.NDArray[np.float64]

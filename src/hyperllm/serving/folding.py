@@ -19,15 +19,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from hyperllm.data.interactions import Pairs
 from hyperllm.ids import Rows
 from hyperllm.serving.model import ScoreModel, Vectors
-from hyperllm.serving.product import flipped
-
-Doubles = npt.NDArray[np.float64]
+from hyperllm.serving.product import Doubles, expmap0, flipped, tangents
 
 _LEARNED_FROM = 50_000
 _RIDGE = 1e-3
@@ -133,22 +130,6 @@ def history_matrix(histories: Sequence[Rows], items: int) -> sparse.csr_matrix:
     indptr = np.cumsum([0, *map(len, distinct)])
     indices = np.concatenate(distinct) if distinct else np.empty(0, dtype=np.int64)
     return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(len(distinct), items))
-
-
-def tangents(points: Vectors, *, curved: bool) -> Doubles:
-    """log₀ of points (n, 1 + d) of the unit hyperboloid as (n, d); vectors of a flat space as they are."""
-    vectors = np.asarray(points, dtype=np.float64)
-    if not curved:
-        return vectors
-    length = np.linalg.norm(vectors[:, 1:], axis=1, keepdims=True)
-    return vectors[:, 1:] * np.where(length > 1e-12, np.arcsinh(length) / np.maximum(length, 1e-12), 1.0)
-
-
-def expmap0(tangent: Doubles) -> Doubles:
-    """exp₀ of tangent vectors (n, d): points (n, 1 + d) of the unit hyperboloid."""
-    length = np.linalg.norm(tangent, axis=1, keepdims=True)
-    stretch = np.where(length > 1e-12, np.sinh(length) / np.maximum(length, 1e-12), 1.0)
-    return np.hstack([np.cosh(length), tangent * stretch])
 
 
 @dataclass(frozen=True, eq=False)

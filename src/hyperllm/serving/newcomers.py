@@ -28,9 +28,9 @@ from hyperllm.extraction.profiles import ItemProfile
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.llm.encoders import ENCODERS, SENTENCE_TRANSFORMERS, make_encoder
 from hyperllm.serving.cards import Tag, tags_of
-from hyperllm.serving.folding import expmap0
 from hyperllm.serving.model import ScoreModel
 from hyperllm.serving.placement import nearest, points_between
+from hyperllm.serving.product import expmap0
 from hyperllm.serving.selection import carried
 
 Matrix = npt.NDArray[np.float32]

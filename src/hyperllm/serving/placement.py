@@ -16,6 +16,7 @@ from scipy import sparse
 
 from hyperllm.evaluation.rank import topk
 from hyperllm.ids import Rows
+from hyperllm.serving.product import expmap0
 
 Matrix = npt.NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def points_between(weights: sparse.csr_array, points: Matrix) -> Matrix:
     radius = weights @ np.arcsinh(np.linalg.norm(space, axis=1))
     towards = weights @ space
     towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
-    return np.concatenate([np.cosh(radius)[:, None], np.sinh(radius)[:, None] * towards], axis=1).astype(np.float32)
+    return expmap0(radius[:, None] * towards).astype(np.float32)
 
 
 def nearest(new: Any, known: Any) -> sparse.csr_array:

@@ -1,8 +1,8 @@
 """Score products and distances of points given as matrices.
 
 Knows the two geometries of `model` as arithmetic: ⟨x, y⟩_L as a plain product whose left time coordinate is negated,
-distances that keep their digits, cosines. Does not know users, titles or files. Shapes: ``b`` rows asked for, ``I``
-items, ``d`` columns.
+the maps to and from the tangent space at the origin, distances that keep their digits, cosines. Does not know users,
+titles or files. Shapes: ``b`` rows asked for, ``I`` items, ``d`` columns.
 """
 
 from __future__ import annotations
@@ -148,6 +148,22 @@ def flipped(points: Doubles) -> Doubles:
     """The left factor of ⟨·,·⟩_L: time coordinate negated, in place."""
     raised(points)[:, 0] *= -1.0
     return points
+
+
+def tangents(points: npt.ArrayLike | sparse.csr_matrix, *, curved: bool) -> Doubles:
+    """log₀ of points (n, 1 + d) of the unit hyperboloid as (n, d); vectors of a flat space as they are."""
+    vectors = np.asarray(points, dtype=np.float64)
+    if not curved:
+        return vectors
+    length = np.linalg.norm(vectors[:, 1:], axis=1, keepdims=True)
+    return vectors[:, 1:] * np.where(length > 1e-12, np.arcsinh(length) / np.maximum(length, 1e-12), 1.0)
+
+
+def expmap0(tangent: Doubles) -> Doubles:
+    """exp₀ of tangent vectors (n, d): points (n, 1 + d) of the unit hyperboloid."""
+    length = np.linalg.norm(tangent, axis=1, keepdims=True)
+    stretch = np.where(length > 1e-12, np.sinh(length) / np.maximum(length, 1e-12), 1.0)
+    return np.hstack([np.cosh(length), tangent * stretch])
 
 
 def minus_distance(left: Doubles, right: Doubles) -> Doubles:

@@ -293,9 +293,7 @@ class Recommender:
         order: Order | None = None,
     ) -> pl.DataFrame:
         """The k best items of some users, by row number, as `recommend_all` writes them."""
-        return self._frame(rows, self._found(self.model, rows, k, filter_seen, filter, order))
-
-    def _frame(self, rows: Rows, found: TopK) -> pl.DataFrame:
+        found = self._found(self.model, rows, k, filter_seen, filter, order)
         scores = self.model.shown_scores(rows, found)
         user, place = np.nonzero(found.items != NOTHING)
         columns = {
