@@ -223,3 +223,10 @@ def _first(work: Path, kind: str) -> str:
 
     split = Split.load(work / "split")
     return (split.users if kind == "users" else split.items).ids[0]
+
+
+def test_the_command_starts_without_what_only_some_commands_need() -> None:
+    heavy = "'torch', 'aiohttp', 'pyarrow', 'scipy.cluster', 'fastapi', 'numba', 'ray'"
+    code = f"import sys, hyperllm.cli.app; sys.exit(' '.join(sorted({{{heavy}}} & set(sys.modules))) or 0)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -22,9 +22,10 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, MisalignedArrays, ProviderUnavailable
 from hyperllm.extraction import encode as room
 from hyperllm.extraction.config import ExtractConfig
-from hyperllm.extraction.encode import NAMED_TAGS, embed, item_texts, mean_of_training_items
+from hyperllm.extraction.encode import embed, item_texts, mean_of_training_items
 from hyperllm.extraction.extract import extract
 from hyperllm.extraction.profiles import load_users
+from hyperllm.extraction.tagged import NAMED_TAGS
 from hyperllm.ids import Vocabulary
 from hyperllm.llm.hashing import HashEncoder
 

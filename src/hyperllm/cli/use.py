@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hyperllm.cli import show
 from hyperllm.cli.cluster import RayAddress, address
 from hyperllm.errors import ConfigError
-from hyperllm.serving.arrange import Order
-from hyperllm.serving.frames import Recommendations, SimilarItems
-from hyperllm.serving.recommender import Recommender
-from hyperllm.serving.selection import Filter
+
+if TYPE_CHECKING:
+    from hyperllm.serving.arrange import Order
+    from hyperllm.serving.frames import Recommendations, SimilarItems
+    from hyperllm.serving.recommender import Recommender
+    from hyperllm.serving.selection import Filter
 
 Categories = Annotated[str | None, typer.Option(help="Only items in one of these categories, comma-separated.")]
 Tags = Annotated[str | None, typer.Option(help="Only items with one of these tags, comma-separated.")]
@@ -49,13 +51,22 @@ def ids(text: str | None) -> list[str]:
 def opened(workspace: Path, run: str, *, approximate: bool = False) -> Recommender:
     """The recommender of a run, with what was added to it."""
     from hyperllm.experiments.workspace import Workspace
+    from hyperllm.serving.recommender import Recommender
 
     return Recommender.load(Workspace.opened(workspace).run(run), approximate=approximate)
 
 
 def _filter(categories: str | None, tags: str | None, only: str | None, exclude: str | None) -> Filter:
+    from hyperllm.serving.selection import Filter
+
     allow = None if only is None else tuple(ids(only))
     return Filter(tuple(ids(categories)), tuple(ids(tags)), allow, tuple(ids(exclude)))
+
+
+def _order(diversity: float, breadth: float, by: str) -> Order:
+    from hyperllm.serving.arrange import Order
+
+    return Order(diversity, breadth, by)  # type: ignore[arg-type]
 
 
 def _show(found: Recommendations | SimilarItems, *, json: bool) -> None:
@@ -93,7 +104,7 @@ def recommend(
     asked: dict[str, Any] = {
         "filter_seen": not seen,
         "filter": _filter(categories, tags, only, exclude),
-        "order": Order(diversity, breadth, by),  # type: ignore[arg-type]
+        "order": _order(diversity, breadth, by),
     }
     if out is not None and ray is not None:
         _recommend_on_ray(workspace, run, out, k, asked, ray)
@@ -186,7 +197,7 @@ def fold_in(
         k,
         filter_seen=not seen,
         filter=_filter(categories, tags, only, exclude),
-        order=Order(diversity, breadth, by),  # type: ignore[arg-type]
+        order=_order(diversity, breadth, by),
         explain=explain,
     )
     _show(found, json=json)

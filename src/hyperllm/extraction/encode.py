@@ -26,9 +26,9 @@ from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, choose
 from hyperllm.extraction import profiles as written
+from hyperllm.extraction.tagged import TEXT_CHARACTERS, tagged_text
 from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.extraction.vectors import read_vectors
-from hyperllm.ids import Rows
 from hyperllm.llm.chats import folder_name
 from hyperllm.llm.encoder import TextEncoder
 from hyperllm.llm.encoders import DEFAULT_ENCODER, OPENAI, RemoteEncoder, opened_encoder
@@ -38,11 +38,7 @@ from hyperllm.llm.openai_encoder import GROUP
 Matrix = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 BLOCK = 512
-TEXT_CHARACTERS = 700
-"""Catalogue text an item gets; encoders read a few hundred words, and the tags that follow must not be cut off."""
 NEWEST = "newest"
-NAMED_TAGS = 24
-"""Tags an item's text names at most, the most specific first."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +140,6 @@ def item_texts(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
     for tag, item in tags.tag_items:
         named[item].append(int(tag))
     return [tagged_text(text, mine, tags.names, spread) for text, mine in zip(texts, named, strict=True)]
-
-
-def tagged_text(text: str, tags: Sequence[int], names: Sequence[str], spread: Rows) -> str:
-    """A text, then the names of its item's tags, those first that few items carry (``spread`` counts them)."""
-    chosen = sorted(tags, key=lambda tag: (spread[tag] < 2, spread[tag], tag))[:NAMED_TAGS]
-    line = ", ".join(names[tag] for tag in chosen)
-    return f"{text} Tags: {line}.".strip() if line else text
 
 
 def _texts(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from hyperllm import artifacts
 
@@ -135,6 +134,8 @@ class ItemStream:
     path: Path
 
     def __iter__(self) -> Iterator[ItemProfile]:
+        import pyarrow.parquet as pq  # whoever only knows a profile need not wait for it
+
         columns = [name for name in ITEM_SCHEMA if name != "raw"]
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=BLOCK, columns=columns):
@@ -168,6 +169,8 @@ def save(
 
 def _stream(path: Path, rows: Iterator[dict[str, Any]], schema: Mapping[str, Any]) -> int:
     """Write rows in blocks; returns how many there were."""
+    import pyarrow.parquet as pq
+
     form = pl.DataFrame(schema=schema).to_arrow().schema
     count = 0
     with pq.ParquetWriter(path, form, compression="zstd") as writer:

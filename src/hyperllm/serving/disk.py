@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.cluster.vq import kmeans2
 
 from hyperllm.errors import ConfigError
 from hyperllm.ids import Rows
@@ -166,6 +164,8 @@ def _within(directions: Doubles, rows: Rows) -> Rows:
 
 
 def _leaves(points: Doubles) -> Rows:
+    from scipy.cluster.hierarchy import leaves_list, linkage  # only who draws needs it
+
     if len(points) < 3:
         return np.arange(len(points))
     return leaves_list(linkage(points, method="ward", optimal_ordering=len(points) <= _BRANCHES)).astype(np.int64)
@@ -173,6 +173,8 @@ def _leaves(points: Doubles) -> Rows:
 
 def _branches(directions: Doubles, count: int, seed: int) -> tuple[Doubles, Rows]:
     """Centres (c, d) and the centre of each row; empty ones are left out."""
+    from scipy.cluster.vq import kmeans2
+
     rng = np.random.default_rng(seed)
     start = directions[rng.choice(len(directions), count, replace=False)]
     centres, member = kmeans2(directions, start, iter=10, minit="matrix", missing="warn")

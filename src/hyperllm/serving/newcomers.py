@@ -23,8 +23,8 @@ from hyperllm.data.semantics import mean_of_told, unit_from_mean
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, ProviderUnavailable, choose
 from hyperllm.extraction.attach import Attacher
-from hyperllm.extraction.encode import TEXT_CHARACTERS, tagged_text
 from hyperllm.extraction.profiles import ItemProfile
+from hyperllm.extraction.tagged import TEXT_CHARACTERS, tagged_text
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.llm.encoders import ENCODERS, SENTENCE_TRANSFORMERS, make_encoder
 from hyperllm.serving.cards import Tag, tags_of
