@@ -59,8 +59,8 @@ BROKEN = {
     "broken.jsonl": (b'{"user_id": 1}\n{"user_id": \n', "expected one JSON object a line"),
     "no.parquet": (b"PAR1 not really", "cannot be read as Parquet"),
     "plain.csv.gz": (b"user_id,item_id\nu,i\n", "is not gzip"),
-    "cut.csv.gz": (gzip.compress(b"user_id,item_id\n" + b"u,i\n" * 999)[:-12], "damaged or cut-short gzip"),
-    "nothing.csv.gz": (gzip.compress(b""), "empty once unpacked"),
+    "cut.csv.gz": (gzip.compress(b"user_id,item_id\n" + b"u,i\n" * 999, mtime=0)[:-12], "damaged or cut-short gzip"),
+    "nothing.csv.gz": (gzip.compress(b"", mtime=0), "empty once unpacked"),
     "table.xlsx": (b"PK", "no known ending; expected .csv"),
 }
 
@@ -88,7 +88,8 @@ def test_lines_are_numbered_and_blank_ones_skipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"ok\n\xff\n", "line 2 cannot"), (gzip.compress(b"ok\n" * 99)[:-9], "cut-short gzip")]
+    ("content", "message"),
+    [(b"ok\n\xff\n", "line 2 cannot"), (gzip.compress(b"ok\n" * 99, mtime=0)[:-9], "cut-short gzip")],
 )
 def test_lines_of_a_damaged_file(tmp_path, content, message):
     (tmp_path / "t").write_bytes(content)
