@@ -80,7 +80,7 @@ class Graph:
     @cached_property
     def symmetric(self) -> Graph:
         """D^{-½}AD^{-½} of all edges, without self-loops; made once."""
-        return self.dropped(0.0, torch.Generator())
+        return self._view(None)
 
     def dropped(self, share: float, rng: torch.Generator) -> Graph:
         """D^{-½}AD^{-½}, symmetric and without self-loops, of all but a random ``share`` of the edges of Â.
@@ -88,31 +88,38 @@ class Graph:
         round((1−share)·m) edges stay, each in both directions and with its weight; D counts what stays. The row of a
         node left without edges is empty. To be asked of the graph that `of` made, not of a view of it.
         """
-        edges = self._edges
-        kept, device = round((1.0 - share) * edges.count), edges.number.device
-        stays = torch.zeros(edges.count, dtype=torch.bool)
-        stays[torch.randperm(edges.count, generator=rng)[:kept]] = True
-        chosen = sent(stays, device).index_select(0, edges.number)
-        places = torch.nonzero_static(chosen, size=2 * kept).squeeze(1)  # a size known does not make a GPU wait
-        row, column, weight = (part.index_select(0, places) for part in (edges.row, edges.column, edges.weight))
+        edges = self._edge_count()
+        stays = torch.zeros(edges, dtype=torch.bool)
+        stays[torch.randperm(edges, generator=rng)[: round((1.0 - share) * edges)]] = True
+        return self._view(stays)
+
+    def _edge_count(self) -> int:
+        return self._numbered.edges
+
+    def _view(self, stays: Tensor | None) -> Graph:
+        """D^{-½}AD^{-½} of the edges that ``stays`` (m,), on the CPU, is set for, or of all."""
+        entries = self._entries
+        row, column, weight = entries.row, entries.column, self._numbered.weight
+        if stays is not None:
+            chosen = sent(stays, row.device).index_select(0, self._numbered.number)
+            places = torch.nonzero_static(chosen, size=2 * int(stays.sum())).squeeze(1)  # a GPU needn't wait for a size
+            row, column, weight = (part.index_select(0, places) for part in (row, column, weight))
         degree = weight.new_zeros(self.nodes, dtype=torch.float64).index_add_(0, row, weight.double())
-        scale = degree.clamp_min(1e-30).rsqrt().float()
-        value = weight * scale.index_select(0, row) * scale.index_select(0, column)
-        start = torch.searchsorted(row, torch.arange(self.nodes + 1, dtype=row.dtype, device=device), out_int32=True)
-        operator = torch.sparse_csr_tensor(start, column, value, size=(self.nodes, self.nodes))
+        operator = csr(row, column, symmetrised(row, column, weight, degree), size=(self.nodes, self.nodes))
         return Graph(self.left, self.right, operator, operator, degree.float(), self.bipartite)
 
     @cached_property
-    def _edges(self) -> _Edges:
-        start, column, value = self.operator.crow_indices(), self.operator.col_indices(), self.operator.values()
-        row = torch.repeat_interleave(torch.arange(self.nodes, device=value.device, dtype=column.dtype), start.diff())
-        ends = row != column
-        weight = (value * self.degree.index_select(0, row))[ends]
-        row, column = row[ends], column[ends]
+    def _entries(self) -> Entries:
+        return Entries.of(self.operator, self.degree, 0)
+
+    @cached_property
+    def _numbered(self) -> _Numbered:
+        """An edge has one weight in both directions."""
+        row, column, weight = self._entries.row, self._entries.column, self._entries.weight
         first = row < column
         keys = torch.minimum(row, column).long() * self.nodes + torch.maximum(row, column)
         number = torch.searchsorted(keys[first], keys)  # CSR's order is that of the keys
-        return _Edges(row, column, weight[first].index_select(0, number), number.int(), int(first.sum()))
+        return _Numbered(number.int(), weight[first].index_select(0, number), int(first.sum()))
 
     def to(self, device: torch.device) -> Graph:
         """The same graph on another device."""
@@ -127,28 +134,100 @@ class Graph:
 
         Every edge is undirected; duplicates count once; every node gets a self-loop of weight 1.
         """
-        n = left + right
         if among_left is None or not len(among_left):
             return _bipartite(left, right, cross, bipartite=among_left is None)
-        matrix = _symmetric(cross[:, 0], cross[:, 1] + left, n)
-        matrix = matrix + left_weight * _symmetric(among_left[:, 0], among_left[:, 1], n)
-        matrix = sparse.csr_matrix(matrix + sparse.identity(n, format="csr"))
-        degree = np.asarray(matrix.sum(axis=1)).ravel()
-        operator = sparse.csr_matrix(sparse.diags(1.0 / degree) @ matrix)
-        transposed = sparse.csr_matrix(operator.T)
-        sums = torch.from_numpy(degree.astype(np.float32))
-        return cls(left, right, _csr(operator), _csr(transposed), sums, bipartite=False)
+        edges = Edges(left, right, cross, among_left, left_weight)
+        return cls(left, right, *edges.normalised(slice(0, edges.nodes)), bipartite=False)
 
 
 @dataclass(frozen=True)
-class _Edges:
-    """Entries (2m,) of A beside its diagonal, in the order of CSR: where, how heavy, and which of ``count`` edges."""
+class Edges:
+    """What `Graph.of` is given."""
+
+    left: int
+    right: int
+    cross: Rows
+    among_left: Rows | None = None
+    left_weight: float = 1.0
+
+    @property
+    def nodes(self) -> int:
+        """left + right."""
+        return self.left + self.right
+
+    def normalised(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """These r rows of Â (r, n) in CSR, their transpose (n, r), and their diagonal (r,) of D.
+
+        Holds some 40 bytes a stored number of these rows, whatever the others are.
+        """
+        matrix = self._entries(self.cross, self.left, rows)
+        if self.among_left is not None and len(self.among_left):
+            matrix = matrix + self.left_weight * self._entries(self.among_left, 0, rows)
+        count = rows.stop - rows.start
+        matrix = sparse.csr_matrix(matrix + sparse.eye(count, self.nodes, k=rows.start, format="csr"))
+        degree = np.asarray(matrix.sum(axis=1)).ravel()
+        operator = sparse.csr_matrix(sparse.diags(1.0 / degree) @ matrix)
+        transposed = sparse.csr_matrix(operator.T)
+        return _csr(operator), _csr(transposed), torch.from_numpy(degree.astype(np.float32))
+
+    def keys(self) -> Rows:
+        """A number (m,) for each distinct edge, row·n + column of its entry above the diagonal, in order."""
+        keys = self.cross[:, 0] * self.nodes + self.cross[:, 1] + self.left
+        if self.among_left is not None and len(self.among_left):
+            low, high = self.among_left.min(axis=1), self.among_left.max(axis=1)
+            keys = np.concatenate([keys, (low * self.nodes + high)[low < high]])
+        return np.unique(keys)
+
+    def _entries(self, edges: Rows, offset: int, rows: slice) -> sparse.csr_matrix:
+        """Ones where these rows have an edge, in either direction; ``offset`` makes second ends node numbers."""
+        first, second = edges[:, 0], edges[:, 1]
+        ahead = (first >= rows.start) & (first < rows.stop)
+        back = (second >= rows.start - offset) & (second < rows.stop - offset)
+        row = np.concatenate([first[ahead], second[back] + offset]) - rows.start
+        column = np.concatenate([second[ahead] + offset, first[back]])
+        matrix = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(rows.stop - rows.start, self.nodes))
+        matrix.sum_duplicates()
+        matrix.data[:] = 1.0
+        return matrix
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of A beside its diagonal, in the order of CSR: where (node numbers), and how heavy."""
 
     row: Tensor
     column: Tensor
     weight: Tensor
+
+    @classmethod
+    def of(cls, operator: Tensor, degree: Tensor, first: int) -> Entries:
+        """Of rows of Â from ``first`` on, with the ``degree`` (n,) of all nodes."""
+        start, column, value = operator.crow_indices(), operator.col_indices(), operator.values()
+        rows = torch.arange(first, first + len(operator), device=value.device, dtype=column.dtype)
+        row = torch.repeat_interleave(rows, start.diff())
+        ends = row != column
+        return cls(row[ends], column[ends], (value * degree.index_select(0, row))[ends])
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Which of all ``edges`` an entry is, and that edge's weight."""
+
     number: Tensor
-    count: int
+    weight: Tensor
+    edges: int
+
+
+def symmetrised(row: Tensor, column: Tensor, weight: Tensor, degree: Tensor) -> Tensor:
+    """Entries of D^{-½}AD^{-½} for those of A and D in float64."""
+    scale = degree.clamp_min(1e-30).rsqrt().float()
+    return weight * scale.index_select(0, row) * scale.index_select(0, column)
+
+
+def csr(row: Tensor, column: Tensor, value: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """A matrix of entries that are in the order of rows."""
+    rows = torch.arange(size[0] + 1, dtype=row.dtype, device=row.device)
+    return torch.sparse_csr_tensor(torch.searchsorted(row, rows, out_int32=True), column, value, size=size)
 
 
 def _bipartite(left: int, right: int, cross: Rows, *, bipartite: bool) -> Graph:
@@ -184,13 +263,6 @@ def _bipartite(left: int, right: int, cross: Rows, *, bipartite: bool) -> Graph:
     )
     sums = torch.from_numpy(degree.astype(np.float32))
     return Graph(left, right, operator, transposed, sums, bipartite=bipartite)
-
-
-def _symmetric(a: Rows, b: Rows, n: int) -> sparse.csr_matrix:
-    matrix = sparse.csr_matrix((np.ones(len(a)), (a, b)), shape=(n, n))
-    matrix = matrix + matrix.T
-    matrix.data[:] = 1.0
-    return sparse.csr_matrix(matrix)
 
 
 def _csr(matrix: sparse.csr_matrix) -> Tensor:

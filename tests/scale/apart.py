@@ -1,7 +1,6 @@
-"""What processes do that share out columns, for `test_columns`; each scenario also runs in one process.
+"""What processes do that share out columns or the graph, for `test_columns`; each scenario also runs in one process.
 
-Knows how four processes are started once and are first two, then four. A scenario gets a grid, or None where it is
-alone.
+Knows how four processes are started once and are first two, then four. A scenario gets the crew that does it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ import torch.multiprocessing as processes
 from torch import Tensor
 
 from hyperllm.backbones import BACKBONES, HGCH
+from hyperllm.backbones.hypercl import HyperCL, HyperCLConfig
 from hyperllm.errors import ConfigError
 from hyperllm.frameworks import (
+    FRAMEWORKS,
     Base,
     BaseConfig,
     HERec,
@@ -32,7 +33,7 @@ from hyperllm.frameworks import (
     train_hyperllm,
 )
 from hyperllm.frameworks.base import Batch, Framework
-from hyperllm.frameworks.crew import Alone, Crew
+from hyperllm.frameworks.crew import Crew
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz, ranking
 from hyperllm.scale.columns import Grid
@@ -46,6 +47,8 @@ DIM = 6  # on four processes 2, 2, 1 and 1 columns
 SMALL: dict[str, Any] = {"dim": DIM, "batch_size": 128, "negatives": 2, "learning_rate": 0.01}
 HYPER: dict[str, Any] = {**SMALL, "experts": 3, "text_dim": 8, "meta_epochs": 2, "contrast_weight": 0.1}
 SIZES = (2, 4)
+KINDS = ("sum", "rows")
+RIVALS = [kind for kind in FRAMEWORKS.values() if kind not in (Base, Integration)]
 TRAININGS = {2: [("hgcf", "base"), ("hgch", "hyperllm")], 4: [("hgch", "base"), ("hgcf", "hyperllm")]}
 EXTRA: dict[str, dict[str, Any]] = {
     "softmax": {"ranking": "softmax"},
@@ -55,13 +58,9 @@ EXTRA: dict[str, dict[str, Any]] = {
 Result = dict[str, Any]
 
 
-def crew_of(grid: Grid | None) -> Crew:
-    return Alone() if grid is None else SpreadCrew(grid)
-
-
-def trained(name: str, kind: str, grid: Grid | None) -> Result:
+def trained(name: str, kind: str, crew: Crew) -> Result:
     """Two epochs a phase."""
-    limits, backbone, crew = FitConfig(epochs=2), BACKBONES[name](), crew_of(grid)
+    limits, backbone = FitConfig(epochs=2), BACKBONES[name]()
     if kind == "base":
         found = train_base(PLANTED.split, backbone=backbone, config=BaseConfig(**SMALL), fit_config=limits, crew=crew)
     else:
@@ -79,30 +78,33 @@ def told(found: Trained) -> Result:
     return {"epochs": epochs, "vectors": vectors}
 
 
-def world() -> World:
-    return World.of(PLANTED.split, tags=PLANTED.tags, semantics=PLANTED.semantics)
+def world(crew: Crew) -> World:
+    return World.of(PLANTED.split, tags=PLANTED.tags, semantics=PLANTED.semantics, laid=crew.graph)
 
 
-def step(framework: Framework, grid: Grid | None) -> Result:
+def handed_over(crew: Crew, kind: str) -> int:
+    return crew.grid.traffic.payload_bytes[kind] // 4 if isinstance(crew, SpreadCrew) else 0
+
+
+def step(framework: Framework, crew: Crew) -> Result:
     """Loss terms of the first batch, their gradients, and the weights after the step."""
-    crew = crew_of(grid)
     with crew.together():
         batch = next(iter(framework.batches(1)))
-        before = 0 if grid is None else grid.traffic.payload_bytes["sum"] // 4
+        before = {kind: handed_over(crew, kind) for kind in KINDS}
         terms = framework.losses(batch)
         total = torch.stack(list(terms.values())).sum()
-        (total if grid is None else total / grid.world.size).backward()
+        (total / crew.grid.world.size if isinstance(crew, SpreadCrew) else total).backward()
         for optimizer in framework.optimizers:
             optimizer.step()
-        numbers = 0 if grid is None else grid.traffic.payload_bytes["sum"] // 4 - before
+        numbers = {kind: handed_over(crew, kind) - before[kind] for kind in KINDS}
         grads = {name: p.grad for name, p in framework.named_parameters() if p.grad is not None}
         if isinstance(crew, SpreadCrew):
             grads = crew.gathered(grads, layouts(framework).get)
         found = {"terms": terms, "grads": grads, "weights": crew.weights(framework)}
-        return {**found, "numbers": numbers, "formula": on_paper(framework, batch)}
+        return {**found, "numbers": numbers, "formula": on_paper(framework, batch, crew)}
 
 
-def on_paper(framework: Framework, batch: Batch) -> int:
+def on_paper(framework: Framework, batch: Batch, crew: Crew) -> dict[str, int]:
     """The formula's numbers, for the settings that it knows."""
     graph, config, hgch = framework.world.graph, framework.config, isinstance(framework.backbone, HGCH)
     branches, rows, contrast = [Branch(graph.nodes, len(batch.user_item), config.negatives)], graph.nodes, 0
@@ -111,78 +113,90 @@ def on_paper(framework: Framework, batch: Batch) -> int:
         branches.append(Branch(tags.nodes, len(batch.tag), config.negatives))
         rows += tags.left
         contrast = tags.right if batch.drawn is None else len(batch.drawn)
-    return Step(
+    step = Step(
         tuple(branches),
         rows,
         contrast,
         maps=2 + 2 * framework.backbone.config.layers if hgch else 1,
         manifold=config.parametrisation == "manifold",
         far_out=config.init_scale > 1,
-    ).numbers()
+    )
+    own = crew.columns.own(torch.empty(1, config.dim)).shape[1] if isinstance(crew, SpreadCrew) else config.dim
+    return {"sum": step.numbers(), "rows": step.rows_shared(own + int(hgch), framework.backbone.config.layers)}
 
 
-def made(name: str, extra: dict[str, Any], grid: Grid | None, *, hyper: bool = False) -> Framework:
-    crew = crew_of(grid)
+def made(name: str, extra: dict[str, Any], crew: Crew, *, hyper: bool = False) -> Framework:
     with crew.together():
         if hyper:
-            framework: Framework = Integration(world(), BACKBONES[name](), HyperLLMConfig(**{**HYPER, **extra}))
+            framework: Framework = Integration(world(crew), BACKBONES[name](), HyperLLMConfig(**{**HYPER, **extra}))
         else:
-            framework = Base(world(), BACKBONES[name](), BaseConfig(**{**SMALL, **extra}))
+            framework = Base(world(crew), BACKBONES[name](), BaseConfig(**{**SMALL, **extra}))
     if isinstance(crew, SpreadCrew):
         crew.prepare(framework)
     return framework
 
 
-def steps(grid: Grid | None) -> Result:
+def steps(crew: Crew) -> Result:
     """Every backbone, every rule, and the branches of phase 2."""
-    found = {name: step(made(name, {}, grid), grid) for name in BACKBONES}
-    found |= {what: step(made("hgcf", extra, grid), grid) for what, extra in EXTRA.items()}
+    found = {name: step(made(name, {}, crew), crew) for name in BACKBONES}
+    found |= {what: step(made("hgcf", extra, crew), crew) for what, extra in EXTRA.items()}
     mean = {"contrast": "sampled", "contrast_sample": 7}
-    found["no-meta"] = step(made("hgcf", {"variant": "no-meta", **mean}, grid, hyper=True), grid)
-    found["flat"] = step(made("lightgcn", {"variant": "structural", "ranking": "softmax"}, grid, hyper=True), grid)
-    found["far out"] = step(made("hgch", {"init_scale": 3.0}, grid), grid)
+    found["no-meta"] = step(made("hgcf", {"variant": "no-meta", **mean}, crew, hyper=True), crew)
+    found["flat"] = step(made("lightgcn", {"variant": "structural", "ranking": "softmax"}, crew, hyper=True), crew)
+    found["far out"] = step(made("hgch", {"init_scale": 3.0}, crew), crew)
     return found
 
 
-def ranked(grid: Grid | None) -> Tensor:
+def rivals(crew: Crew) -> Result:
+    """What processes do as replicas alone: rivals, and the published code's quirks."""
+    quirks = Base(world(crew), BACKBONES["hgcf"](), BaseConfig(**{**SMALL, "compat": True}))
+    views = Integration(world(crew), HyperCL(HyperCLConfig(tag_views=True)), HyperLLMConfig(**HYPER))
+    made = {kind.__name__: kind(world(crew), BACKBONES["hgcf"](), kind.config_class(**SMALL)) for kind in RIVALS}
+    found = {"quirks": quirks, "views of tags": views, **made}
+    if isinstance(crew, SpreadCrew):
+        for framework in found.values():
+            crew.prepare(framework)
+    return {name: step(framework, crew) for name, framework in found.items()}
+
+
+def ranked(crew: Crew) -> Tensor:
     """Lists of users among items that come in blocks of seven."""
     rng = torch.Generator().manual_seed(0)
     users, items = (
         lorentz.expmap0(torch.randn(n, DIM, generator=rng)) for n in (PLANTED.split.train.user.max() + 1, 36)
     )
-    crew = crew_of(grid)
     if isinstance(crew, SpreadCrew):
         users, items = (torch.cat([p[:, :1], crew.columns.own(p[:, 1:])], dim=1) for p in (users, items))
     with crew.together(), patch.object(ranking, "ITEMS", 7):
-        return ranking.topk(lorentz.flip(users), items, 10, seen=world().seen(), lead=1)
+        return ranking.topk(lorentz.flip(users), items, 10, seen=world(crew).seen(), lead=1)
 
 
-def resumed(folder: Path, epochs: int, grid: Grid | None) -> Result:
+def resumed(folder: Path, epochs: int, crew: Crew) -> Result:
     """Train to so many epochs, or go on to them."""
     limits = FitConfig(epochs=epochs, checkpoint_every_s=0)
     common: dict[str, Any] = {"backbone": BACKBONES["hgch"](), "config": HyperLLMConfig(**HYPER), "fit_config": limits}
     found = train_hyperllm(
-        PLANTED.split, tags=PLANTED.tags, semantics=PLANTED.semantics, **common, folder=folder, crew=crew_of(grid)
+        PLANTED.split, tags=PLANTED.tags, semantics=PLANTED.semantics, **common, folder=folder, crew=crew
     )
     return told(found)
 
 
-def refused(grid: Grid) -> list[str]:
+def refused(crew: SpreadCrew) -> list[str]:
     """What cannot be shared out, and what is said of it."""
     said: list[str] = []
     settings: list[tuple[type[Framework], dict[str, Any]]] = [(HERec, {}), (Base, {"dim": 1}), (Base, {"compat": True})]
     for kind, extra in settings:
-        framework = kind(world(), BACKBONES["hgcf"](), kind.config_class(**{**SMALL, **extra}))
+        framework = kind(world(crew), BACKBONES["hgcf"](), kind.config_class(**{**SMALL, **extra}))
         try:
-            SpreadCrew(grid).prepare(framework)
+            crew.prepare(framework)
         except ConfigError as error:
             said.append(str(error))
     return said
 
 
-def scenarios(folder: Path, size: int) -> dict[str, Callable[[Grid], Any]]:
+def scenarios(folder: Path, size: int) -> dict[str, Callable[[SpreadCrew], Any]]:
     """By name; resuming goes from two processes to four."""
-    found: dict[str, Callable[[Grid], Any]] = {
+    found: dict[str, Callable[[SpreadCrew], Any]] = {
         f"{name} {kind}": partial(trained, name, kind) for name, kind in TRAININGS[size]
     }
     found["resumed"] = partial(resumed, folder / "run", size)
@@ -198,10 +212,13 @@ def take_part(rank: int, folder: Path) -> None:
     for size in SIZES:
         if rank < size:
             dist.init_process_group("gloo", init_method=f"file://{folder}/join{size}", rank=rank, world_size=size)
-            grids = {1: Grid.of(1, torch.device("cpu")), 2: Grid.of(2, torch.device("cpu"))}
-            found = {name: work(grids[1]) for name, work in scenarios(folder, size).items()}
+            grids = {replicas: Grid.of(replicas, torch.device("cpu")) for replicas in (1, 2, size)}
+            found = {name: work(SpreadCrew(grids[1])) for name, work in scenarios(folder, size).items()}
             if size == SIZES[-1]:
-                found["steps of replicas"] = steps(grids[2])
+                found["steps of replicas"] = steps(SpreadCrew(grids[2]))
+                found["steps with a shared graph"] = steps(SpreadCrew(grids[2], share_graph=True))
+                found["rivals"] = rivals(SpreadCrew(grids[4], share_graph=True))
+                found["shared hgch hyperllm"] = trained("hgch", "hyperllm", SpreadCrew(grids[4], share_graph=True))
             if rank == 0:
                 torch.save(found, folder / f"{size}.pt")
             dist.barrier()

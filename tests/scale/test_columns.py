@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.scale import apart
 
+from hyperllm.frameworks.crew import Alone
 from hyperllm.scale.columns import bounds
 
 RELATIVE = 2e-5
@@ -23,7 +24,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, A
 
 @pytest.fixture(scope="module")
 def steps_alone() -> dict[str, Any]:
-    return apart.steps(None)
+    return apart.steps(Alone())
 
 
 def test_columns_are_shared_out_evenly_and_in_order() -> None:
@@ -32,15 +33,27 @@ def test_columns_are_shared_out_evenly_and_in_order() -> None:
 
 @pytest.mark.parametrize(("size", "name", "kind"), [(n, *one) for n in apart.SIZES for one in apart.TRAININGS[n]])
 def test_training_is_that_of_one_process(size: int, name: str, kind: str, processes: dict[int, dict[str, Any]]) -> None:
-    same_training(processes[size][f"{name} {kind}"], apart.trained(name, kind, None))
+    same_training(processes[size][f"{name} {kind}"], apart.trained(name, kind, Alone()))
 
 
-@pytest.mark.parametrize("which", ["steps", "steps of replicas"])
+@pytest.mark.parametrize("which", ["steps", "steps of replicas", "steps with a shared graph"])
 def test_every_backbone_takes_the_step_of_one_process(
     which: str, processes: dict[int, dict[str, Any]], steps_alone: dict[str, Any]
 ) -> None:
-    for name, alone in steps_alone.items():
-        found = processes[4][which][name]
+    same_steps(processes[4][which], steps_alone)
+
+
+def test_rivals_and_quirks_train_as_replicas_that_share_the_graph(processes: dict[int, dict[str, Any]]) -> None:
+    same_steps(processes[4]["rivals"], apart.rivals(Alone()))
+
+
+def test_training_over_a_shared_graph_is_that_of_one_process(processes: dict[int, dict[str, Any]]) -> None:
+    same_training(processes[4]["shared hgch hyperllm"], apart.trained("hgch", "hyperllm", Alone()))
+
+
+def same_steps(steps: dict[str, Any], of_one: dict[str, Any]) -> None:
+    for name, alone in of_one.items():
+        found = steps[name]
         whats = ("terms", "grads") if name == "far out" else ("terms", "grads", "weights")  # a step there is a leap
         for what in whats:
             assert found[what].keys() == alone[what].keys(), f"{name}: {what}"
@@ -51,18 +64,20 @@ def test_every_backbone_takes_the_step_of_one_process(
 @pytest.mark.parametrize("name", ["hgcf", "hgch", "flat adam", "far out"])
 def test_a_step_sends_what_the_formula_says(name: str, processes: dict[int, dict[str, Any]]) -> None:
     found = processes[4]["steps"][name]
-    assert found["numbers"] == found["formula"]
+    assert found["numbers"]["sum"] == found["formula"]["sum"]
+    shared = processes[4]["steps with a shared graph"][name]
+    assert shared["numbers"]["rows"] == shared["formula"]["rows"]
 
 
 def test_lists_from_blocks_of_items_are_those_of_all(processes: dict[int, dict[str, Any]]) -> None:
     for size in apart.SIZES:
-        assert torch.equal(processes[size]["ranked"], apart.ranked(None))
+        assert torch.equal(processes[size]["ranked"], apart.ranked(Alone()))
 
 
 def test_a_checkpoint_is_continued_by_another_number_of_processes(
     processes: dict[int, dict[str, Any]], tmp_path: Path
 ) -> None:
-    whole = apart.resumed(tmp_path / "whole", 4, None)
+    whole = apart.resumed(tmp_path / "whole", 4, Alone())
     same_training(processes[4]["resumed"], whole)
     phases = processes[2]["resumed"]["epochs"]
     assert len(phases["phase 2"]) == 2, "two processes were to end after two epochs"

@@ -16,7 +16,7 @@ from hyperllm.data.sources.table import read_table
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.train import train as alone
 from hyperllm.scale.cluster import joined
-from hyperllm.scale.training import Workers, train
+from hyperllm.scale.training import train
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.report import Epoch, FitReport
 
@@ -56,7 +56,7 @@ class Heard:
 @pytest.mark.usefixtures("_joined")
 def test_two_workers_write_the_run_of_one_process(shop: Path) -> None:
     heard = Heard()
-    done = train(shop, TrainRequest(framework="base", run="two", settings=SHORT), workers=Workers(2), progress=heard)
+    done = train(shop, TrainRequest(framework="base", run="two", settings=SHORT), workers=2, progress=heard)
     one = alone(shop, TrainRequest(framework="base", run="one", settings=SHORT))
     assert not done.skipped
     assert done.facts["phases"]["base"]["valid"] == pytest.approx(one.facts["phases"]["base"]["valid"], abs=1e-9)

@@ -70,6 +70,9 @@ def train(
     replicas: Annotated[
         int, typer.Option(min=1, help="Of all processes, so many crews: each has all columns, they share batches.")
     ] = 1,
+    share_graph: Annotated[
+        bool, typer.Option(help="Replicas share out the rows of the graph, too: for one that is too big.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Train a model; only training and validation interactions are read."""
@@ -93,7 +96,7 @@ def train(
         seed=seed,
         resume=resume,
     )
-    work = trainer(ray, workers, replicas)
+    work = trainer(ray, workers, replicas, share_graph=share_graph)
     if not speaks():
         work(workspace, request)
         return
@@ -114,20 +117,22 @@ def train(
         typer.echo(f"  {phase}: {did}: {scores}")
 
 
-def trainer(ray: str | None, workers: int | None, replicas: int) -> Callable[..., TrainedRun]:
+def trainer(
+    ray: str | None, workers: int | None, replicas: int, *, share_graph: bool = False
+) -> Callable[..., TrainedRun]:
     """What trains: this process, those that torchrun started, or workers of Ray."""
     from hyperllm.experiments.train import train as alone
     from hyperllm.scale import launch
 
+    division = launch.Division(replicas, share_graph)
     if ray is not None:
-        from hyperllm.scale.training import Workers
         from hyperllm.scale.training import train as on_ray
 
-        return partial(on_ray, workers=Workers(workers, replicas), address=address(ray))
+        return partial(on_ray, workers=workers, division=division, address=address(ray))
     if workers is not None:
         raise ConfigError("--workers is for --ray; torchrun has --nproc-per-node")
     if launch.launched():
-        return partial(launch.train, replicas=replicas)
+        return partial(launch.train, division=division)
     if replicas != 1:
         raise ConfigError("--replicas is for several processes; start them with --ray or torchrun")
     return alone

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from hyperllm.frameworks.base import Framework
+from hyperllm.graph import Graph
 from hyperllm.training.loop import FitConfig, fit
 from hyperllm.training.report import FitReport
 
@@ -24,6 +25,11 @@ class Crew(Protocol):
     @property
     def leads(self) -> bool:
         """Whether whole results come together in this process."""
+        ...
+
+    @property
+    def graph(self) -> Callable[..., Graph]:
+        """`Graph.of`, of whose rows each process may keep some."""
         ...
 
     def told(self, ask: Callable[[], T]) -> T:
@@ -54,6 +60,11 @@ class Alone:
     def leads(self) -> bool:
         """It does."""
         return True
+
+    @property
+    def graph(self) -> Callable[..., Graph]:
+        """All of it."""
+        return Graph.of
 
     def told(self, ask: Callable[[], T]) -> T:
         """What is found."""

@@ -25,7 +25,7 @@ from hyperllm.frameworks.text import text_features
 from hyperllm.frameworks.whitening import Whitening
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import columns
-from hyperllm.graph import Graph, Triplets
+from hyperllm.graph import Triplets
 from hyperllm.serving.content import Experts
 from hyperllm.training.compat import CompatSampler, half_of_nonzeros
 from hyperllm.training.sampling import PositivePairs, TripletSampler, join
@@ -165,7 +165,7 @@ class TagBranch(nn.Module):
         tags = world.tags
         if tags is None or not len(tags.tag_items):
             raise DataError("this variant needs tags; run `hyperllm extract` first, or use --variant semantic")
-        graph = Graph.of(
+        graph = world.laid(
             len(tags.tags), world.items, tags.tag_items, among_left=tags.tag_edges, left_weight=config.tag_edge_weight
         )
         self.graph = graph.to(world.device)

@@ -109,7 +109,8 @@ def train_framework(
     """Train a framework of one phase, such as a rival; ``config`` is of its own class, and its defaults without."""
     config = config or framework.config_class()
     run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress, crew or Alone())
-    return run.one(framework, World.of(split, semantics=semantics if framework.uses_text else None, device=device))
+    texts = semantics if framework.uses_text else None
+    return run.one(framework, World.of(split, semantics=texts, device=device, laid=run.crew.graph))
 
 
 def train_hyperllm(
@@ -135,9 +136,8 @@ def train_hyperllm(
     config = config or HyperLLMConfig()
     run = _Run(backbone or HGCF(), config, fit_config or FitConfig(), seed, folder, progress, crew or Alone())
     needs_text = config.reads_text(phase1 is not None)
-    world = World.of(
-        split, tags=tags if config.uses_tags else None, semantics=semantics if needs_text else None, device=device
-    )
+    used, texts = tags if config.uses_tags else None, semantics if needs_text else None
+    world = World.of(split, tags=used, semantics=texts, device=device, laid=run.crew.graph)
     return run.hyperllm(world, config, phase1)
 
 

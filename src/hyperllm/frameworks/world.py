@@ -7,7 +7,7 @@ Shapes: u users, i items, t tags, d₁ text dims.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,8 @@ from hyperllm.serving.placement import Placement
 class World:
     """Training data on a device.
 
-    ``graph`` has users left and items right; ``train`` (m, 2) and ``valid`` hold distinct (user, item) rows.
+    ``graph`` has users left and items right; ``train`` (m, 2) and ``valid`` hold distinct (user, item) rows. ``laid``
+    is `Graph.of`, or something that keeps some rows of what it makes.
     """
 
     users: int
@@ -42,6 +43,7 @@ class World:
     device: torch.device
     tags: TagGraph | None = None
     semantics: Semantics | None = None
+    laid: Callable[..., Graph] = Graph.of
 
     @classmethod
     def of(
@@ -51,6 +53,7 @@ class World:
         tags: TagGraph | None = None,
         semantics: Semantics | None = None,
         device: torch.device | str = "cpu",
+        laid: Callable[..., Graph] = Graph.of,
     ) -> World:
         """Check that the parts share ids and put them on the device."""
         if tags is not None and tags.items != split.items:
@@ -59,9 +62,9 @@ class World:
             raise MisalignedArrays("the text vectors belong to other users or items than the split; run embed again")
         where = torch.empty(0, device=device).device  # "cuda" becomes the GPU in use, also for other threads
         train = _distinct(split.train)
-        graph = Graph.of(len(split.users), len(split.items), train).to(where)
+        graph = laid(len(split.users), len(split.items), train).to(where)
         valid = _distinct(split.valid)
-        return cls(len(split.users), len(split.items), train, valid, graph, where, tags, semantics)
+        return cls(len(split.users), len(split.items), train, valid, graph, where, tags, semantics, laid)
 
     @property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -30,7 +30,7 @@ _TINY = 1e-30  # squared length from which on a length has a slope
 
 @dataclass
 class Traffic:
-    """Calls, and bytes handed over in them, by kind: ``sum``, ``gather``, ``tell``."""
+    """Calls, and bytes handed over in them, by kind: ``sum``, ``gather``, ``rows``, ``tell``."""
 
     calls: Counter[str] = field(default_factory=Counter)
     payload_bytes: Counter[str] = field(default_factory=Counter)
@@ -39,6 +39,14 @@ class Traffic:
         """One call."""
         self.calls[kind] += 1
         self.payload_bytes[kind] += tensor.numel() * tensor.element_size()
+
+
+class Pending(Protocol):
+    """A message on its way."""
+
+    def wait(self) -> object:
+        """Until it is here."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,22 @@ class Group:
         parts = [torch.empty_like(part) for _ in range(self.size)] if self.rank == owner else None
         dist.gather(part, parts, group=self.group, group_dst=owner)
         return parts or []
+
+    def spread_(self, whole: Tensor, rows: Sequence[slice]) -> list[Pending]:
+        """Start to bring ``rows[r]`` of ``whole`` (n, …), which process r has, to all of them."""
+        self.traffic.count("rows", whole[rows[self.rank]])
+        return self._each(dist.broadcast, "group_src", whole, rows)
+
+    def collect_(self, whole: Tensor, rows: Sequence[slice]) -> list[Pending]:
+        """Start to add up ``rows[r]`` of all in process r; what is left of them elsewhere means nothing."""
+        for r, part in enumerate(rows):
+            if r != self.rank:
+                self.traffic.count("rows", whole[part])
+        return self._each(dist.reduce, "group_dst", whole, rows)
+
+    def _each(self, call: Any, place: str, whole: Tensor, rows: Sequence[slice]) -> list[Pending]:
+        parts = [(r, whole[part]) for r, part in enumerate(rows) if part.stop > part.start]
+        return [call(part, group=self.group, async_op=True, **{place: r}) for r, part in parts]
 
     def tell(self, value: Any) -> Any:
         """The first process's ``value``, which JSON can hold, in all of them."""

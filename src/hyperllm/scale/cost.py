@@ -1,4 +1,4 @@
-"""What a step of processes that share out columns hands over, on paper.
+"""What a step of processes that share out columns, and maybe the graph, hands over, on paper.
 
 Knows sizes. Does not know tables or processes: `tests/scale` holds the formula against what was counted. All are
 numbers of 4 bytes; on a ring of f processes each sends 2(f−1)/f times as many.
@@ -46,3 +46,11 @@ class Step:
         encoded = sum(branch.numbers(self.maps, far_out=self.far_out) for branch in self.branches)
         tables = (2 + 6) * self.rows if self.manifold else 0  # log₀; six products and lengths of the optimiser
         return encoded + tables + (self.contrast**2 + self.contrast + 2 if self.contrast else 0)
+
+    def rows_shared(self, width: int, layers: int) -> int:
+        """What replicas hand over that share out the graph: ``width`` numbers a node and layer of each branch.
+
+        Its own rows forward, those of the others backward; together g−1 of g replicas' rows are sent each way.
+        ``width`` are the columns of a process, and one more where points are propagated.
+        """
+        return layers * width * sum(branch.nodes for branch in self.branches)

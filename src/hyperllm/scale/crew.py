@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,9 @@ from hyperllm.frameworks.experts import MixtureOfExperts
 from hyperllm.frameworks.inputs import NodeTable
 from hyperllm.geometry import columns
 from hyperllm.geometry.manifold import ManifoldParameter
+from hyperllm.graph import Graph
 from hyperllm.scale.columns import Grid, Group, SpreadColumns, bounds
+from hyperllm.scale.rows import SharedGraph
 from hyperllm.training import checkpoint
 from hyperllm.training.checkpoint import Checkpoint, Files
 from hyperllm.training.loop import FitConfig, fit
@@ -68,8 +71,13 @@ def layouts(module: nn.Module) -> dict[str, Layout]:
 class SpreadCrew:
     """Trains a framework with the processes of a grid; `frameworks.crew.Crew`."""
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid, self.columns = grid, SpreadColumns(grid)
+    def __init__(self, grid: Grid, *, share_graph: bool = False) -> None:
+        self.grid, self.columns, self.share_graph = grid, SpreadColumns(grid), share_graph
+
+    @property
+    def graph(self) -> Callable[..., Graph]:
+        """Replicas share out its rows, where they are told to."""
+        return partial(SharedGraph.shared, self.grid.replicas) if self.share_graph else Graph.of
 
     @property
     def leads(self) -> bool:
@@ -93,9 +101,11 @@ class SpreadCrew:
 
     def prepare(self, framework: Framework) -> None:
         """Let its optimisers add up gradients before each step; raises `ConfigError` where it cannot be shared out."""
-        if type(framework) not in (Base, Integration, SemanticExtraction) or framework.config.compat:
+        known = type(framework) in (Base, Integration, SemanticExtraction) and not framework.config.compat
+        if self.grid.columns.size > 1 and not known:
             raise ConfigError(
-                "several processes train the frameworks base and hyperllm, without --compat; use one process for others"
+                "columns are shared out of the frameworks base and hyperllm, without --compat; for others let every "
+                "process be a replica"
             )
         if (most := framework.config.dim) < self.grid.columns.size:
             raise ConfigError(

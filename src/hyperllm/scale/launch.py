@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,20 +53,40 @@ def joined(device: str, replicas: int) -> Generator[Grid]:
             dist.destroy_process_group()
 
 
-def refuse(request: TrainRequest) -> None:
-    """Raise `ConfigError` where several processes cannot do what is asked, before any is started."""
-    if request.baseline is not None:
-        raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; start it in one.")
-    found = configured(request)
-    if found is not None and (found.framework not in SHARED or found.framework_config.compat):
-        raise ConfigError(
-            f"several processes train {' and '.join(SHARED)}, without --compat; start others in one process."
-        )
+@dataclass(frozen=True)
+class Division:
+    """How processes share out a training: in how many ``replicas`` (`scale.columns.Grid`), and the graph, too?"""
+
+    replicas: int = 1
+    share_graph: bool = False
+
+    def __post_init__(self) -> None:
+        if self.share_graph and self.replicas == 1:
+            raise ConfigError("replicas share out the graph: give --share-graph a number of --replicas")
+
+    def check(self, request: TrainRequest, processes: int) -> None:
+        """Raise `ConfigError` where so many processes cannot do what is asked, before any is started."""
+        if request.baseline is not None:
+            raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; start it in one.")
+        crew, more = divmod(processes, self.replicas)
+        if more:
+            raise ConfigError(
+                f"{processes} processes cannot be {self.replicas} replicas of equal size; choose a divisor"
+            )
+        found = configured(request)
+        if crew > 1 and found is not None and (found.framework not in SHARED or found.framework_config.compat):
+            raise ConfigError(
+                f"columns are shared out of {' and '.join(SHARED)}, without --compat; for others let every process be "
+                f"a replica, --replicas {processes} --share-graph, or start one process."
+            )
 
 
-def train(workspace: Path, request: TrainRequest, *, replicas: int = 1, progress: Progress | None = None) -> TrainedRun:
+def train(
+    workspace: Path, request: TrainRequest, *, division: Division | None = None, progress: Progress | None = None
+) -> TrainedRun:
     """`experiments.train.train` in each of the processes; what is trained is written once."""
-    refuse(request)
-    with joined(chosen_device(request.device), replicas) as grid:
-        crew = SpreadCrew(grid)
+    how = division or Division()
+    with joined(chosen_device(request.device), how.replicas) as grid:
+        how.check(request, grid.world.size)
+        crew = SpreadCrew(grid, share_graph=how.share_graph)
         return work(workspace, request, progress=progress if crew.leads else None, crew=crew)

@@ -22,6 +22,7 @@ from hyperllm.experiments.train import TrainedRun, TrainRequest, planned
 from hyperllm.frameworks.train import Progress
 from hyperllm.scale import launch
 from hyperllm.scale.cluster import joined
+from hyperllm.scale.launch import Division
 from hyperllm.training.report import Epoch, FitReport
 
 RESTARTS = 8
@@ -29,30 +30,28 @@ RESTARTS = 8
 _LOOK_S = 0.5
 
 
-@dataclass(frozen=True)
-class Workers:
-    """How many, in how many replicas (see `scale.columns.Grid`); without a number one a processor or GPU."""
-
-    count: int | None = None
-    replicas: int = 1
-
-
 def train(
     workspace: Path,
     request: TrainRequest,
     *,
-    workers: Workers,
+    workers: int | None = None,
+    division: Division | None = None,
     address: str | None = None,
     progress: Progress | None = None,
 ) -> TrainedRun:
-    """`scale.launch.train` in workers of a Ray at ``address``, or of one that is started here."""
-    launch.refuse(request)
+    """`scale.launch.train` in workers of a Ray at ``address``, or of one that is started here.
+
+    Without a number of ``workers`` there is one a processor or GPU.
+    """
+    how = division or Division()
+    how.check(request, workers or how.replicas)
     planned(workspace, request)  # what the workspace lacks is said before anything is started
-    with joined(address, cpus=workers.count) as cluster:
+    with joined(address, cpus=workers) as cluster:
         on_gpus = bool(cluster.gpus) and request.device != "cpu"
-        count = workers.count or (cluster.gpus if on_gpus else cluster.cpus)
+        count = workers or (cluster.gpus if on_gpus else cluster.cpus)
+        how.check(request, count)
         with _watched(progress) as board:
-            told = {"workspace": workspace.resolve(), "request": request, "replicas": workers.replicas, "board": board}
+            told = {"workspace": workspace.resolve(), "request": request, "division": how, "board": board}
             ended = _run(told, count, on_gpus=on_gpus)
     if isinstance(ended, _Failed):
         raise (ConfigError if ended.asked_wrongly else HyperLLMError)(ended.text)
@@ -98,7 +97,7 @@ def _work(told: dict[str, Any]) -> TrainedRun | _Failed:
     torch.set_num_threads(1)
     progress = None if told["board"] is None else _Noted(told["board"])
     try:
-        return launch.train(told["workspace"], told["request"], replicas=told["replicas"], progress=progress)
+        return launch.train(told["workspace"], told["request"], division=told["division"], progress=progress)
     except HyperLLMError as error:
         return _Failed(str(error), isinstance(error, ConfigError))
 
