@@ -66,6 +66,15 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
+def peak_mb(*, forget: bool = False) -> float:
+    """The most that the process held since it began, or since the peak was last forgotten."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return found
+
+
 def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:
     """Median seconds of one call, after one to warm up."""
     work()

@@ -35,6 +35,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
         "newcomers",
         "scale_data",
         "scale_prepare",
+        "scale_rows",
         "scale_train",
         "scaling",
         "serve",

@@ -36,6 +36,7 @@ from hyperllm.frameworks.base import Batch, Framework
 from hyperllm.frameworks.crew import Crew
 from hyperllm.frameworks.world import World
 from hyperllm.geometry import lorentz, ranking
+from hyperllm.scale import rows
 from hyperllm.scale.columns import Grid
 from hyperllm.scale.cost import Branch, Step
 from hyperllm.scale.crew import SpreadCrew, layouts
@@ -208,6 +209,7 @@ def scenarios(folder: Path, size: int) -> dict[str, Callable[[SpreadCrew], Any]]
 def take_part(rank: int, folder: Path) -> None:
     """All scenarios in one of the processes; the first writes what came out."""
     torch.set_num_threads(1)
+    rows.COLUMNS = 1  # so that these few columns, too, go in parts
     warnings.filterwarnings("ignore", message=".*Sparse (CSR|invariant).*")
     for size in SIZES:
         if rank < size:

@@ -101,9 +101,12 @@ class World:
             yield sparse.csr_array(self.tags.rows().T)
 
     def seen(self, users: Rows | None = None) -> tuple[Tensor, Tensor]:
-        """CSR (indptr (u+1,), indices) of the training pairs, of these ``users`` or of all, on the device."""
+        """CSR (indptr (u+1,), indices in 32 bits) of training pairs, of these ``users`` or of all, on the device."""
         pairs = self.clicks() if users is None else self.clicks()[users]
-        indptr, indices = (torch.from_numpy(part.astype(np.int64)) for part in (pairs.indptr, pairs.indices))
+        indptr, indices = (
+            torch.from_numpy(pairs.indptr.astype(np.int64)),
+            torch.from_numpy(pairs.indices.astype(np.int32)),
+        )
         return indptr.to(self.device), indices.to(self.device)
 
 

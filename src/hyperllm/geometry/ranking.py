@@ -73,5 +73,5 @@ def _blocks(queries: Tensor, items: Tensor, k: int, seen: Seen) -> Iterator[torc
         scores = queries[start:stop] @ right
         counts = indptr[start + 1 : stop + 1] - indptr[start:stop]
         rows = torch.repeat_interleave(torch.arange(stop - start, device=scores.device), counts)
-        scores[rows, indices[indptr[start] : indptr[stop]]] = -torch.inf
+        scores[rows, indices[indptr[start] : indptr[stop]].long()] = -torch.inf
         yield scores.topk(k, dim=1)

@@ -229,8 +229,8 @@ class SpreadColumns(Columns):
         return _Sum.apply(part, self.grid.replicas) if self.grid.replicas.size > 1 else part
 
     def dealt(self, rows: Tensor, *, lead: int) -> tuple[slice, Tensor]:
-        """A consecutive part for each."""
-        parts, widths = bounds(len(rows), self.group.size), self._widths(rows.shape[1] - lead)
+        """A consecutive part for each, those of a replica one behind the other."""
+        parts, widths = self._dealt(len(rows))[self.grid.replicas.rank], self._widths(rows.shape[1] - lead)
         mine = [self._blocks(rows[part], lead, owner, widths) for owner, part in enumerate(parts)]
         return parts[self.group.rank], mine[self.group.rank]
 
@@ -240,10 +240,10 @@ class SpreadColumns(Columns):
 
     def collected(self, rows: Tensor, count: int) -> Tensor:
         """Row numbers, of which 32 bits are sent."""
-        parts = bounds(count, self.group.size)
+        parts = [part for of_replica in self._dealt(count) for part in of_replica]
         sent = rows.new_zeros(parts[0].stop, rows.shape[1], dtype=torch.int32)
         sent[: len(rows)] = rows
-        found = zip(self.group.all(sent), parts, strict=True)
+        found = zip(self.grid.world.all(sent), parts, strict=True)
         return torch.cat([part[: of.stop - of.start] for part, of in found]).long()
 
     def put_together(self, rows: Tensor, *, lead: int, owner: int | None) -> Tensor:
@@ -252,6 +252,15 @@ class SpreadColumns(Columns):
         Elsewhere nothing, (0, lead + d, …). Columns are padded to equal numbers on their way.
         """
         return self._blocks(rows, lead, owner, self._widths(rows.shape[1] - lead))
+
+    def _dealt(self, count: int) -> list[list[slice]]:
+        """Of each process of each replica."""
+        whole = bounds(count, self.grid.replicas.size)
+        within = [bounds(part.stop - part.start, self.group.size) for part in whole]
+        return [
+            [slice(at.start + p.start, at.start + p.stop) for p in parts]
+            for at, parts in zip(whole, within, strict=True)
+        ]
 
     def _widths(self, own: int) -> list[int]:
         return [part.stop - part.start for part in bounds(self.width(own), self.group.size)]

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,7 +60,7 @@ class SharedGraph(Graph):
         if group.size == 1:
             return Graph.of(left, right, cross, among_left=among_left, left_weight=left_weight)
         edges = Edges(left, right, cross, among_left, left_weight)
-        rows = _cut(edges, group.size)
+        rows = cut(edges, group.size)
         operator, transposed, degree = edges.normalised(rows[group.rank])
         return cls(
             left,
@@ -176,7 +177,7 @@ def _in_parts(product: Any, x: Tensor) -> Tensor:
     return torch.cat([found[n] for n in range(len(works))], dim=1) if len(works) > 1 else found[0]
 
 
-def _cut(edges: Edges, parts: int) -> tuple[slice, ...]:
+def cut(edges: Edges, parts: int) -> tuple[slice, ...]:
     """Consecutive rows for each, with about as many stored numbers; the same everywhere."""
     ends = [edges.cross[:, 0], edges.cross[:, 1] + edges.left]
     if edges.among_left is not None:
@@ -184,10 +185,10 @@ def _cut(edges: Edges, parts: int) -> tuple[slice, ...]:
     stored = 1 + sum(np.bincount(end, minlength=edges.nodes) for end in ends)
     upto = np.cumsum(stored)
     cuts = np.searchsorted(upto, upto[-1] * np.arange(1, parts) / parts).tolist()
-    most = max(np.diff(upto[[*(c - 1 for c in cuts), -1]], prepend=0))
+    most = np.diff([0, *(upto[cut - 1] if cut else 0 for cut in cuts), upto[-1]]).max()
     if most > MOST:
         raise DataError(f"rows of one process have {most:,} stored numbers; 32 bits count {MOST:,}. Use more replicas.")
-    return tuple(slice(a, b) for a, b in zip([0, *cuts], [*cuts, edges.nodes], strict=True))
+    return tuple(slice(*ends) for ends in pairwise([0, *cuts, edges.nodes]))
 
 
 def _of_all(own: Tensor, group: Group, rows: Sequence[slice]) -> Tensor:

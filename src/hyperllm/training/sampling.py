@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from hyperllm.graph import Triplets
+from hyperllm.graph import MOST, Triplets
 from hyperllm.ids import Rows
 
 _RETRIES = 64
@@ -88,7 +88,8 @@ class TripletSampler:
 
     def epoch(self, rng: np.random.Generator, *, steps: int) -> Iterator[Triplets]:
         """All positive pairs once, shuffled, in ``steps`` nearly equal batches, each drawn as it is asked for."""
-        order = rng.permutation(len(self.pairs))
+        order = np.arange(len(self.pairs), dtype=np.int32 if len(self.pairs) <= MOST else np.int64)
+        rng.shuffle(order)
         edges = np.linspace(0, len(order), steps + 1).round().astype(int)
         for start, stop in pairwise(edges):
             pairs = self.pairs[order[start:stop]]
