@@ -1,9 +1,10 @@
 """Training in several processes against one: `make bench WHAT=scale_train`.
 
-`equal` trains HGCF and HGCH, base and HyperLLM, on a workspace in 1, 2 and 4 processes under torchrun and prints how
-far losses, validation metrics and points are apart, what a step hands over, counted and by the formula, and what it
-takes. `killed` trains under Ray Train, ends one worker with SIGKILL in the middle, and compares what comes out with an
-undisturbed run. Both need a workspace with a split, a tag set and text vectors.
+`equal` trains HGCF and HGCH, base and HyperLLM, on a workspace in 1, 2 and 4 processes under torchrun, which share out
+columns, or columns and the graph. It prints how far losses, validation metrics and points are apart, what a step hands
+over, counted and by the formula, and what it takes. With `--double` each phase trains by itself in float64: what is
+apart in float32 and not there is rounding. `killed` trains under Ray Train, ends one worker with SIGKILL in the middle,
+and compares what comes out with an undisturbed run. Both need a workspace with a split, a tag set and text vectors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +27,26 @@ import torch
 from hyperllm import artifacts
 from hyperllm.backbones import BACKBONES
 from hyperllm.experiments.workspace import Workspace
-from hyperllm.frameworks import Base, BaseConfig, HyperLLMConfig, Integration, train_base, train_hyperllm
+from hyperllm.frameworks import (
+    Base,
+    BaseConfig,
+    HyperLLMConfig,
+    Integration,
+    SemanticExtraction,
+    train_base,
+    train_hyperllm,
+)
 from hyperllm.frameworks.base import Framework
 from hyperllm.frameworks.crew import Alone
 from hyperllm.frameworks.world import World
+from hyperllm.graph import Graph
 from hyperllm.scale.cost import Branch, Step
 from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
 
-SIZES = (1, 2, 4)
+LAYOUTS = {"1": (1, 1), "2": (2, 1), "4": (4, 1), "2 × 2, graph shared": (4, 2)}  # processes, replicas
 RUNS = [(name, kind) for name in ("hgcf", "hgch") for kind in ("base", "hyperllm")]
+PHASES = [(name, kind) for name in ("hgcf", "hgch") for kind in ("base", "phase 1", "phase 2")]
 HYPER = {"meta_epochs": 1, "experts": 4}
 TIMED = 3  # steps
 
@@ -62,10 +74,32 @@ def trained(workspace: Path, name: str, kind: str, crew: Any, epochs: int) -> di
     return {"phases": phases, "points": np.concatenate([found.users, found.items])}
 
 
+def trained_twice_as_precisely(workspace: Path, name: str, kind: str, crew: Any, epochs: int) -> dict[str, Any]:
+    """The same of one phase in float64."""
+    told, backbone = inputs(workspace, kind), BACKBONES[name]()
+    world = World.of(told.pop("split"), **told, laid=lambda *edges, **more: doubled(crew.graph(*edges, **more)))
+    config = HyperLLMConfig(**HYPER)
+    with crew.together():
+        framework: Framework
+        if kind == "base":
+            framework = Base(world, backbone, BaseConfig())
+        elif kind == "phase 1":
+            framework = SemanticExtraction(world, backbone, config)
+        else:
+            framework = Integration(world, backbone, config)
+        report = crew.fit(framework.double(), FitConfig(epochs=epochs))
+        points = crew.whole(framework.encode().points, lead=backbone.manifold.lead).numpy()
+    return {"phases": {kind: [(e.terms, e.metrics) for e in report.epochs]}, "points": points}
+
+
+def doubled(graph: Graph) -> Graph:
+    return replace(graph, operator=graph.operator.double(), transposed=graph.transposed.double())
+
+
 def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
     """Seconds of a step of the last phase, numbers that it hands over in sums, and those of the formula."""
     told = inputs(workspace, kind)
-    world = World.of(told.pop("split"), **told)
+    world = World.of(told.pop("split"), **told, laid=crew.graph)
     with crew.together():
         framework: Framework
         if kind == "base":
@@ -107,61 +141,72 @@ def on_paper(framework: Framework, batch: Any) -> int:
     return Step(tuple(branches), rows, contrast, maps=maps).numbers()  # while no point is far out
 
 
-def take_part(workspace: Path, out: Path, epochs: int) -> None:
+def take_part(given: argparse.Namespace) -> None:
     """All runs in one of the processes that torchrun started, or alone; the first writes what it found."""
     from hyperllm.scale import launch
     from hyperllm.scale.crew import SpreadCrew
 
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64 if given.double else torch.float32)
     if "RANK" not in os.environ:
-        return written(workspace, out, Alone(), epochs)
-    with launch.joined("cpu", 1) as grid:
-        written(workspace, out, SpreadCrew(grid), epochs)
+        return written(given, Alone())
+    with launch.joined("cpu", given.replicas) as grid:
+        written(given, SpreadCrew(grid, share_graph=given.replicas > 1))
     return None
 
 
-def written(workspace: Path, out: Path, crew: Any, epochs: int) -> None:
-    for name, kind in RUNS:
-        found = {**trained(workspace, name, kind, crew, epochs), **stepped(workspace, name, kind, crew)}
+def written(given: argparse.Namespace, crew: Any) -> None:
+    out = given.out
+    for name, kind in PHASES if given.double else RUNS:
+        found = {"numbers": 0, "formula": 0, "step_s": 0.0}
+        if given.double:
+            found |= trained_twice_as_precisely(given.workspace, name, kind, crew, given.epochs)
+        else:
+            found |= trained(given.workspace, name, kind, crew, given.epochs)
+            found |= stepped(given.workspace, name, kind, crew)
         if crew.leads:
             np.save(out.with_name(f"{out.name}-{name}-{kind}.npy"), found.pop("points"))
             out.with_name(f"{out.name}-{name}-{kind}.json").write_text(json.dumps(found))
 
 
-def equal(workspace: Path, epochs: int) -> None:
+def equal(given: argparse.Namespace) -> None:
     """Start the processes and print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            here = [str(Path(__file__).resolve()), "part", "--workspace", str(workspace), "--epochs", str(epochs)]
-            words = [*here, "--out", f"{folder}/{size}"]
+        for layout, (size, replicas) in LAYOUTS.items():
+            words = [str(Path(__file__).resolve()), "part", "--workspace", str(given.workspace)]
+            words += ["--epochs", str(given.epochs), "--out", f"{folder}/{layout}", "--replicas", str(replicas)]
+            words += ["--double"] if given.double else []
             start = ["-m", "torch.distributed.run", "--nproc-per-node", str(size), "--"] if size > 1 else []
             subprocess.run([sys.executable, *start, *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         print("| backbone | kind | processes | loss term | metric | point | numbers a step | formula | s a step |")
         print("|---|---|---|---|---|---|---|---|---|")
-        for name, kind in RUNS:
-            one = loaded(Path(folder), 1, name, kind)
-            for size in SIZES:
-                print(row(name, kind, size, loaded(Path(folder), size, name, kind), one))
+        for name, kind in PHASES if given.double else RUNS:
+            one = loaded(Path(folder), "1", name, kind)
+            for layout in LAYOUTS:
+                print(row(name, kind, layout, loaded(Path(folder), layout, name, kind), one))
 
 
-def loaded(folder: Path, size: int, name: str, kind: str) -> dict[str, Any]:
-    found = json.loads((folder / f"{size}-{name}-{kind}.json").read_text())
-    return {**found, "points": np.load(folder / f"{size}-{name}-{kind}.npy")}
+def loaded(folder: Path, layout: str, name: str, kind: str) -> dict[str, Any]:
+    found = json.loads((folder / f"{layout}-{name}-{kind}.json").read_text())
+    return {**found, "points": np.load(folder / f"{layout}-{name}-{kind}.npy")}
 
 
-def row(name: str, kind: str, size: int, found: dict[str, Any], one: dict[str, Any]) -> str:
+def row(name: str, kind: str, layout: str, found: dict[str, Any], one: dict[str, Any]) -> str:
     term = metric = 0.0
     for phase, epochs in one["phases"].items():
         for (terms, metrics), (ours, measured) in zip(epochs, found["phases"][phase], strict=True):
             term = max(term, *(abs(ours[k] - v) / max(1e-6, abs(v)) for k, v in terms.items()))
             metric = max(metric, *(abs(measured[k] - v) for k, v in metrics.items()))
     point = float(np.abs(found["points"] - one["points"]).max())
-    numbers = f"{found['numbers']:,.0f} | {found['formula']:,.0f}" if size > 1 else "0 | 0"
-    return f"| {name} | {kind} | {size} | {term:.1e} | {metric:.1e} | {point:.1e} | {numbers} | {found['step_s']:.3f} |"
+    numbers = f"{found['numbers']:,.0f} | {found['formula']:,.0f}" if layout != "1" else "0 | 0"
+    return (
+        f"| {name} | {kind} | {layout} | {term:.1e} | {metric:.1e} | {point:.1e} | {numbers} | {found['step_s']:.3f} |"
+    )
 
 
-def killed(workspace: Path, epochs: int) -> None:
+def killed(given: argparse.Namespace) -> None:
     """Undisturbed, then with a worker lost halfway."""
+    workspace, epochs = given.workspace, given.epochs
     options = [f"epochs={epochs}", f"patience={epochs}", "checkpoint_every_s=0", "meta_epochs=1", "experts=4"]
     words = [sys.executable, "-m", "hyperllm", "train", str(workspace), "--ray", "--workers", "2"]
     for option in options:
@@ -223,12 +268,11 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("equal", "killed", "part"), default="equal")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--double", action="store_true")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--replicas", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.what == "part":
-        take_part(given.workspace, given.out, given.epochs)
-    else:
-        {"equal": equal, "killed": killed}[given.what](given.workspace, given.epochs)
+    {"equal": equal, "killed": killed, "part": take_part}[given.what](given)
 
 
 if __name__ == "__main__":
