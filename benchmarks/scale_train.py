@@ -3,8 +3,9 @@
 `equal` trains HGCF and HGCH, base and HyperLLM, on a workspace in 1, 2 and 4 processes under torchrun, which share out
 columns, or columns and the graph. It prints how far losses, validation metrics and points are apart, what a step hands
 over, counted and by the formula, and what it takes. With `--double` each phase trains by itself in float64: what is
-apart in float32 and not there is rounding. `killed` trains under Ray Train, ends one worker with SIGKILL in the middle,
-and compares what comes out with an undisturbed run. Both need a workspace with a split, a tag set and text vectors.
+apart in float32 and not there is rounding. `ray` compares runs of the command instead, plain and `--ray`. `killed`
+trains under Ray Train, ends one worker with SIGKILL in the middle, and compares what comes out with an undisturbed run.
+All need a workspace with a split, a tag set and text vectors.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from hyperllm import artifacts
@@ -45,6 +47,13 @@ from hyperllm.serving.model import ScoreModel
 from hyperllm.training.loop import FitConfig
 
 LAYOUTS = {"1": (1, 1), "2": (2, 1), "4": (4, 1), "2 × 2, graph shared": (4, 2)}  # processes, replicas
+ON_RAY = {
+    "none": [],
+    "1": ["--ray", "--workers", "1"],
+    "2": ["--ray", "--workers", "2"],
+    "4": ["--ray", "--workers", "4"],
+    "2 × 2, graph shared": ["--ray", "--workers", "4", "--replicas", "2", "--share-graph"],
+}
 RUNS = [(name, kind) for name in ("hgcf", "hgch") for kind in ("base", "hyperllm")]
 PHASES = [(name, kind) for name in ("hgcf", "hgch") for kind in ("base", "phase 1", "phase 2")]
 HYPER = {"meta_epochs": 1, "experts": 4}
@@ -186,22 +195,80 @@ def equal(given: argparse.Namespace) -> None:
                 print(row(name, kind, layout, loaded(Path(folder), layout, name, kind), one))
 
 
+def on_ray(given: argparse.Namespace) -> None:
+    """Train by the command, in this process and in workers of Ray, and print the table of losses, metrics, points."""
+    with tempfile.TemporaryDirectory() as folder:
+        shadow = Path(folder) / "shop"
+        shadow.mkdir()
+        for part in given.workspace.iterdir():
+            if part.name != "runs" and not part.name.startswith("."):
+                (shadow / part.name).symlink_to(part.resolve())
+        print("| backbone | kind | workers | loss term | metric | point | s |")
+        print("|---|---|---|---|---|---|---|")
+        for name, kind in RUNS:
+            one: dict[str, Any] = {}
+            for layout, workers in ON_RAY.items():
+                began = time.monotonic()
+                found = by_command(shadow, name, kind, f"{name}-{kind}-{'-'.join(workers)}", workers, given.epochs)
+                one = one or found
+                far = " | ".join(f"{value:.1e}" for value in apart(found, one))
+                print(f"| {name} | {kind} | {layout} | {far} | {time.monotonic() - began:.0f} |", flush=True)
+
+
+def by_command(shop: Path, name: str, kind: str, run: str, workers: list[str], epochs: int) -> dict[str, Any]:
+    words = [
+        sys.executable,
+        "-m",
+        "hyperllm",
+        "train",
+        str(shop),
+        "--backbone",
+        name,
+        "--framework",
+        kind,
+        "--run",
+        run,
+    ]
+    settings = {"epochs": epochs, **(HYPER if kind == "hyperllm" else {})}
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    done = subprocess.run([*words, *workers], check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    folder = shop / "runs" / run
+    phases: dict[str, Any] = {}
+    for path in sorted(folder.glob("history-*.parquet")):
+        rows = pl.read_parquet(path).drop("epoch", "elapsed_s").to_dicts()
+        phases[path.stem] = [terms_and_metrics(row) for row in rows]
+    model = ScoreModel.load(folder / "model")
+    return {"phases": phases, "points": np.concatenate(sides(model))}
+
+
+def terms_and_metrics(row: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    losses = {key: value for key, value in row.items() if key.startswith("loss/")}
+    return losses, {key: value for key, value in row.items() if key not in losses}
+
+
 def loaded(folder: Path, layout: str, name: str, kind: str) -> dict[str, Any]:
     found = json.loads((folder / f"{layout}-{name}-{kind}.json").read_text())
     return {**found, "points": np.load(folder / f"{layout}-{name}-{kind}.npy")}
 
 
 def row(name: str, kind: str, layout: str, found: dict[str, Any], one: dict[str, Any]) -> str:
+    term, metric, point = apart(found, one)
+    numbers = f"{found['numbers']:,.0f} | {found['formula']:,.0f}" if layout != "1" else "0 | 0"
+    return (
+        f"| {name} | {kind} | {layout} | {term:.1e} | {metric:.1e} | {point:.1e} | {numbers} | {found['step_s']:.3f} |"
+    )
+
+
+def apart(found: dict[str, Any], one: dict[str, Any]) -> tuple[float, float, float]:
+    """Largest differences: of a loss term (relative), a metric, a coordinate."""
     term = metric = 0.0
     for phase, epochs in one["phases"].items():
         for (terms, metrics), (ours, measured) in zip(epochs, found["phases"][phase], strict=True):
             term = max(term, *(abs(ours[k] - v) / max(1e-6, abs(v)) for k, v in terms.items()))
             metric = max(metric, *(abs(measured[k] - v) for k, v in metrics.items()))
-    point = float(np.abs(found["points"] - one["points"]).max())
-    numbers = f"{found['numbers']:,.0f} | {found['formula']:,.0f}" if layout != "1" else "0 | 0"
-    return (
-        f"| {name} | {kind} | {layout} | {term:.1e} | {metric:.1e} | {point:.1e} | {numbers} | {found['step_s']:.3f} |"
-    )
+    return term, metric, float(np.abs(found["points"] - one["points"]).max())
 
 
 def killed(given: argparse.Namespace) -> None:
@@ -265,14 +332,14 @@ def words_of(pid: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("equal", "killed", "part"), default="equal")
+    parser.add_argument("what", nargs="?", choices=("equal", "ray", "killed", "part"), default="equal")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--replicas", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    {"equal": equal, "killed": killed, "part": take_part}[given.what](given)
+    {"equal": equal, "ray": on_ray, "killed": killed, "part": take_part}[given.what](given)
 
 
 if __name__ == "__main__":
