@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.experiments.several import Several
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
@@ -29,7 +30,6 @@ from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.experiments.trial import Work
 from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
-from tests.experiments.several import Several
 
 SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
 REQUEST = TrainRequest(framework="base", settings=SHORT)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.experiments.several import Several
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
@@ -20,7 +21,6 @@ from hyperllm.experiments.trial import Trial, Work
 from hyperllm.experiments.tune import MOST, _Race, tune
 from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
-from tests.experiments.several import Several
 
 SHORT = {"dim": 4, "batch_size": 512, "epochs": 4, "average": 0.0, "optimizer": "adam", "checkpoint_every_s": 0}
 REQUEST = TrainRequest(framework="base", settings=SHORT)
