@@ -230,9 +230,9 @@ def test_a_trial_whose_process_always_dies_ends_the_search(
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)]
     monkeypatch.setattr("hyperllm.scale.pool.RESTARTS", 1)
     with pytest.raises(HyperLLMError, match="died 2 times"):
         RayPool.of(tmp_path, cluster, 1).run(iter([dying]), lambda *_: pytest.fail("it ended"))
-    assert signal.getsignal(signal.SIGINT) == before
+    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)] == before
     assert not list(tmp_path.iterdir())

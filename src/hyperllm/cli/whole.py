@@ -90,6 +90,8 @@ def tune(
     )
     if file is not None and (request, space, trials, sampler) != (TrainRequest(), "paper", 12, "tpe"):
         raise ConfigError(f"{str(file)!r} says what is tuned and how; give either the file or options")
+    if ray is not None:
+        workspace = workspace.resolve()  # workers may stand elsewhere
     if file is None:
         with _pool(workspace, ray, at_once, [request]) as pool:
             _search(workspace, request, space, trials, sampler, json, pool)

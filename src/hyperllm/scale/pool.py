@@ -11,16 +11,15 @@ import logging
 import shutil
 import signal
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperllm.errors import HyperLLMError
+from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.experiments.trial import Training, Trial
 from hyperllm.scale.cluster import Cluster
 from hyperllm.training.report import Epoch, FitReport
@@ -29,8 +28,6 @@ AT_ONCE = 4
 """Trials that train at the same time where nobody says how many: more of them learn less from each other."""
 RESTARTS = 8
 """How often a trial is started again whose process died; each time it goes on from its last checkpoint."""
-
-PULSE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -53,24 +50,31 @@ class RayPool:
         return cls(workspace, chosen, max(1, cluster.cpus // chosen), 1 if gpus and cluster.gpus else 0)
 
     def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
-        """Train all of them; raises what a trial raised, and `HyperLLMError` where its process died too often."""
+        """Train all of them.
+
+        Raises what a trial raised, `HyperLLMError` where its process died too often, and `ConfigError` on a Ray that
+        was joined from outside (``ray://``), where Tune runs away from the record.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from ray import tune
+            from ray.util.client import ray as outside
 
+            if outside.is_connected():
+                raise ConfigError("trials train on Ray Tune, which ray:// cannot carry; on the cluster, say --ray auto")
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say is raised too
             asked = _searcher(trainings, ended)
-            with _scratch(self.workspace) as folder, _own_handler():
+            with _scratch(self.workspace) as folder, _own_handlers():
                 tune.run(
                     _work,
                     search_alg=asked,
                     num_samples=-1,
+                    max_concurrent_trials=self.at_once,
                     resources_per_trial={"cpu": self.cpus, "gpu": self.gpus},
                     reuse_actors=True,
                     max_failures=RESTARTS,
                     storage_path=str(folder),
                     verbose=0,
-                    _remote=False,  # also behind ray://: the record is here
                 )
         if not asked.over:
             raise KeyboardInterrupt  # which Tune took for itself
@@ -79,36 +83,31 @@ class RayPool:
 def _work(config: dict[str, Any]) -> dict[str, Any]:
     """In a worker: train; what no restart can heal is returned, not raised."""
     try:
-        return {"trial": config["training"](progress=_Pulse())}
+        return {"trial": config["training"](progress=_Reported())}
     except HyperLLMError as error:
         return {"error": error}
     except Exception:
         return {"error": RuntimeError(f"a trial failed\n{traceback.format_exc()}")}
 
 
-@dataclass
-class _Pulse:
-    """Lets Tune in between epochs: a worker that trains hears nothing, not even that it shall end."""
-
-    last: float = field(default_factory=time.monotonic)
+class _Reported:
+    """Tells Tune each epoch's score, and so hears in between that it shall end; a report takes milliseconds."""
 
     def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
         """Nothing."""
 
     def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
-        """Report one every few seconds; Tune answers within tenths of a second, for which the training waits."""
+        """Report it."""
         from ray import tune
 
-        if time.monotonic() - self.last > PULSE_S:
-            tune.report({"epoch": epoch.number})
-            self.last = time.monotonic()
+        tune.report({"phase": phase, "epoch": epoch.number, "score": epoch.selection})
 
 
 def _searcher(trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> Any:
     """What Tune asks.
 
     All answers are made while it asks for a trial, since there an error ends Tune and reaches its caller as it is. It
-    does so all the time: the end is told when nothing runs any more.
+    asks whenever a place is free, and until it is told that this was the last one.
     """
     from ray.tune.search import Searcher
 
@@ -159,10 +158,12 @@ def _scratch(workspace: Path) -> Generator[Path]:
 
 
 @contextmanager
-def _own_handler() -> Generator[None]:
-    """Tune's handler of Ctrl-C stays in place when it ends; put back what was there."""
-    handler = signal.getsignal(signal.SIGINT)
+def _own_handlers() -> Generator[None]:
+    """Tune's handlers of signals stay in place when it ends; put back what was there."""
+    before = {kind: signal.getsignal(kind) for kind in signal.valid_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for kind, handler in before.items():
+            if signal.getsignal(kind) is not handler:
+                signal.signal(kind, handler)
