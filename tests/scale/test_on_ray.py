@@ -21,7 +21,7 @@ from hyperllm.data.prepare import load_split, prepare
 from hyperllm.data.semantics import Semantics
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import HyperLLMError
+from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.experiments.search import search
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.trial import Training, Trial
@@ -236,3 +236,11 @@ def test_a_trial_whose_process_always_dies_ends_the_search(
         RayPool.of(tmp_path, cluster, 1).run(iter([dying]), lambda *_: pytest.fail("it ended"))
     assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)] == before
     assert not list(tmp_path.iterdir())
+
+
+def test_a_ray_that_was_joined_from_outside_is_refused(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.util.client.ray.is_connected", lambda: True)
+    with pytest.raises(ConfigError, match="ray://"):
+        RayPool.of(tmp_path, cluster).run(iter([]), lambda *_: None)
