@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.experiments.several import Several
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
@@ -26,7 +27,7 @@ from hyperllm.experiments.recipe import Recipe
 from hyperllm.experiments.recipe import search as search_file
 from hyperllm.experiments.search import Found, search
 from hyperllm.experiments.train import TrainRequest, train
-from hyperllm.experiments.trial import Trial, Work
+from hyperllm.experiments.trial import Work
 from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
 
@@ -187,34 +188,16 @@ def test_a_search_that_is_killed_goes_on_in_the_same_trial(shop: Path, whole: tu
     assert len(watcher.seen) <= whole[2] - 18 + 1
 
 
-@dataclass
-class Several:
-    """Trains three at once; which of them ends first is ``last``'s to say. Stops after some."""
-
-    last: bool
-    stop_after: int | None = None
-    at_once: int = 3
-    trained: dict[int, Trial] = field(default_factory=dict)
-
-    def start(self, work: Any, *values: Any) -> int:
-        if len(self.trained) == self.stop_after:
-            raise KeyboardInterrupt
-        self.trained[len(self.trained)] = work(*values)
-        return len(self.trained) - 1
-
-    def first(self, started: Any) -> tuple[int, Trial]:
-        number = max(started) if self.last else min(started)
-        return number, self.trained[number]
-
-
 def test_several_at_once_end_the_same_whichever_is_faster(prepared: Path, tmp_path: Path) -> None:
     shops = [Path(shutil.copytree(prepared, tmp_path / str(n))) for n in range(3)]
     found = [tuned(shop, pool=Several(last)) for shop, last in zip(shops, (False, True), strict=False)]
     with pytest.raises(KeyboardInterrupt):
         tuned(shops[2], pool=Several(last=True, stop_after=5))
-    found.append(tuned(shops[2], pool=Several(last=True)))
+    pool = Several(last=True)
+    found.append(tuned(shops[2], pool=pool))
     assert comparable(found[0]) == comparable(found[1]) == comparable(found[2])
     assert len({tuple(t.settings.items()) for t in found[0].trials}) == TRIALS, "settings were tried twice"
+    assert pool.most == 3
 
 
 def test_one_at_a_time_elsewhere_is_the_search_of_one_process(shop: Path, whole: tuple[Path, Found, int]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.experiments.several import Several
 
 from hyperllm.data.prepare import PrepareConfig, prepare
 from hyperllm.data.sources.table import read_table
@@ -17,7 +18,7 @@ from hyperllm.experiments import record
 from hyperllm.experiments.recipe import Recipe, run, search
 from hyperllm.experiments.train import TrainRequest, train
 from hyperllm.experiments.trial import Trial, Work
-from hyperllm.experiments.tune import MOST, _Search, tune
+from hyperllm.experiments.tune import MOST, _Race, tune
 from hyperllm.frameworks.base import Framework
 from hyperllm.training.report import Epoch, FitReport
 
@@ -94,7 +95,29 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(
     assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2)) == uninterrupted
 
 
-@pytest.mark.parametrize(("owner", "place"), [(_Search, "remember"), (Work, "settle")])
+@pytest.mark.parametrize(("last", "stop_after"), [(False, None), (True, None), (True, 2), (False, 3)])
+def test_several_at_once_try_what_one_after_the_other_would(
+    shop: Path, last: bool, stop_after: int | None, uninterrupted: list[tuple[Any, ...]]
+) -> None:
+    if stop_after is not None:
+        with pytest.raises(KeyboardInterrupt):
+            tune(shop, REQUEST, CANDIDATES, prune_at=2, pool=Several(last, stop_after))
+    pool = Several(last)
+    assert comparable(tune(shop, REQUEST, CANDIDATES, prune_at=2, pool=pool)) == uninterrupted
+    assert pool.most == (3 if stop_after is None else 1)
+    assert len(pool.epochs) == 4 - (stop_after or 0), "a candidate went on that one after the other would not have"
+
+
+def test_as_many_go_on_at_once_as_are_kept(shop: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(shop, tmp_path / "other"))
+    pool = Several(last=True, at_once=2)
+    found = tune(shop, REQUEST, CANDIDATES, prune_at=2, keep=2, pool=pool)
+    assert comparable(found) == comparable(tune(other, REQUEST, CANDIDATES, prune_at=2, keep=2))
+    assert [t.ended for t in found] == ["epochs", "epochs", "pruned"]
+    assert pool.epochs == [2, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(("owner", "place"), [(_Race, "remember"), (Work, "settle")])
 def test_a_search_killed_between_a_training_and_its_line_loses_neither(
     shop: Path, owner: type[Any], place: str, uninterrupted: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

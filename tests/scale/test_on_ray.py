@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.experiments.several import Several
 
 from hyperllm.data.prepare import load_split, prepare
 from hyperllm.data.semantics import Semantics
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.data.sources.table import read_table
-from hyperllm.experiments.search import Found, search
+from hyperllm.errors import ConfigError, HyperLLMError
+from hyperllm.experiments.search import search
 from hyperllm.experiments.train import TrainRequest
+from hyperllm.experiments.trial import Training, Trial
+from hyperllm.experiments.tune import tune
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
 from hyperllm.extraction.extract import extract
@@ -128,8 +133,8 @@ def test_vectors_equal_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster
     assert np.array_equal(ours.user_vectors, theirs.user_vectors)
 
 
-def comparable(found: Found) -> list[tuple[Any, ...]]:
-    return [(t.settings, t.scores, t.ended) for t in found.trials]
+def comparable(trials: Sequence[Trial]) -> list[tuple[Any, ...]]:
+    return [(t.settings, t.scores, t.ended) for t in trials]
 
 
 def test_trials_one_at_a_time_equal_the_plain_ones_and_all_users_get_the_plain_lists(
@@ -138,8 +143,8 @@ def test_trials_one_at_a_time_equal_the_plain_ones_and_all_users_get_the_plain_l
     plain, spread = shops
     request = TrainRequest(framework="base", settings=SHORT)
     one = search(plain, request, SPACE, trials=4, prune_at=1)
-    other = search(spread, request, SPACE, trials=4, prune_at=1, pool=RayPool.of(cluster, 1))
-    assert comparable(one) == comparable(other)
+    other = search(spread, request, SPACE, trials=4, prune_at=1, pool=RayPool.of(spread, cluster, 1))
+    assert comparable(one.trials) == comparable(other.trials)
     run = spread / "runs" / "base"
     shop = Recommender.load(run)
     chosen = {"filter_seen": False, "filter": Filter(deny=shop.items.ids[:40])}
@@ -149,4 +154,93 @@ def test_trials_one_at_a_time_equal_the_plain_ones_and_all_users_get_the_plain_l
     ours, theirs = (pl.read_parquet(tmp_path / name) for name in ("ray.parquet", "plain.parquet"))
     assert rows == len(theirs)
     assert ours.equals(theirs)
-    assert not list(tmp_path.glob(".ray*")), "parts are left"
+    assert not [*tmp_path.glob(".ray*"), *spread.glob(".ray*")], "parts are left"
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A pool of which one worker is killed, when the second trial has trained two epochs; it counts epochs."""
+
+    inner: RayPool
+    notes: Path
+
+    @property
+    def at_once(self) -> int:
+        return self.inner.at_once
+
+    def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
+        notes, given = self.notes, dict[Training, Training]()
+
+        class Killer:
+            def __init__(self, number: int) -> None:
+                self.note = notes / str(number)
+
+            def step(self, *_: Any) -> None: ...
+
+            def epoch(self, *_: Any) -> None:
+                with self.note.open("a") as stream:
+                    stream.write(".")
+                if self.note.name == "1" and self.note.read_text() == "..":
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        def watched(training: Training, number: int, *, progress: Any) -> Trial:
+            del progress
+            return training(progress=Killer(number))
+
+        def told() -> Iterator[Training | None]:
+            for training in trainings:
+                if training is None:
+                    yield None
+                else:
+                    deadly = partial(watched, training, len(given))
+                    given[deadly] = training
+                    yield deadly
+
+        self.inner.run(told(), lambda deadly, trial: ended(given[deadly], trial))
+
+
+def test_two_at_once_of_which_one_is_killed_end_as_two_at_once_that_are_not(
+    shops: tuple[Path, Path], cluster: Cluster, tmp_path: Path
+) -> None:
+    plain, spread = shops
+    request = TrainRequest(framework="base", settings={**SHORT, "epochs": 3})
+    pool = Deadly(RayPool.of(spread, cluster), tmp_path)
+    assert pool.at_once == 2
+    one = search(plain, request, SPACE, trials=4, prune_at=1, pool=Several(last=True, at_once=2))
+    other = search(spread, request, SPACE, trials=4, prune_at=1, pool=pool)
+    assert comparable(one.trials) == comparable(other.trials)
+    assert [len((tmp_path / str(number)).read_text()) for number in range(4)] == [3, 3, 3, 3], "epochs trained twice"
+
+
+def test_candidates_end_as_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster) -> None:
+    plain, spread = shops
+    request = TrainRequest(framework="base", settings=SHORT)
+    candidates = [{"learning_rate": rate} for rate in (0.001, 0.03)]
+    one = tune(plain, request, candidates, prune_at=1)
+    assert comparable(tune(spread, request, candidates, prune_at=1, pool=RayPool.of(spread, cluster))) == comparable(
+        one
+    )
+    assert [trial.ended for trial in one] == ["epochs", "pruned"]
+
+
+def test_a_trial_whose_process_always_dies_ends_the_search(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*, progress: Any) -> Trial:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    before = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)]
+    monkeypatch.setattr("hyperllm.scale.pool.RESTARTS", 1)
+    with pytest.raises(HyperLLMError, match="died 2 times"):
+        RayPool.of(tmp_path, cluster, 1).run(iter([dying]), lambda *_: pytest.fail("it ended"))
+    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)] == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ray_that_was_joined_from_outside_is_refused(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.util.client.ray.is_connected", lambda: True)
+    with pytest.raises(ConfigError, match="ray://"):
+        RayPool.of(tmp_path, cluster).run(iter([]), lambda *_: None)

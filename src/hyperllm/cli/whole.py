@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +17,9 @@ from hyperllm.errors import ConfigError
 
 if TYPE_CHECKING:
     from hyperllm.experiments.demo import DemoResult
-    from hyperllm.experiments.search import Pool
+    from hyperllm.experiments.recipe import Recipe
     from hyperllm.experiments.train import TrainRequest
-    from hyperllm.experiments.trial import Trial
+    from hyperllm.experiments.trial import Pool, Trial
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -72,6 +72,7 @@ def tune(
 ) -> None:
     """Search settings on validation, from a space or among a file's candidates; what looks bad early is pruned."""
     from hyperllm.config import parse_assignments
+    from hyperllm.experiments.recipe import Recipe
     from hyperllm.experiments.train import TrainRequest
 
     request = TrainRequest(
@@ -87,22 +88,32 @@ def tune(
         device=device,
         seed=seed,
     )
-    if file is not None and ray is not None:
-        raise ConfigError("--ray searches a space; give its options instead of the file")
-    if file is None:
-        with ExitStack() as stack:
-            pool: Pool | None = None
-            if ray is not None:
-                from hyperllm.scale.cluster import joined
-                from hyperllm.scale.pool import RayPool
-
-                cluster = stack.enter_context(joined(address(ray)))
-                pool = RayPool.of(cluster, at_once, gpus=device != "cpu")
-            _search(workspace, request, space, trials, sampler, json, pool)
-    elif (request, space, trials, sampler) == (TrainRequest(), "paper", 12, "tpe"):
-        _try(workspace, file, json)
-    else:
+    if file is not None and (request, space, trials, sampler) != (TrainRequest(), "paper", 12, "tpe"):
         raise ConfigError(f"{str(file)!r} says what is tuned and how; give either the file or options")
+    if ray is not None:
+        workspace = workspace.resolve()  # workers may stand elsewhere
+    if file is None:
+        with _pool(workspace, ray, at_once, [request]) as pool:
+            _search(workspace, request, space, trials, sampler, json, pool)
+    else:
+        recipe = Recipe.read(file)
+        with _pool(workspace, ray, at_once, recipe.requests()) as pool:
+            _try(workspace, recipe, json, pool)
+
+
+@contextmanager
+def _pool(
+    workspace: Path, ray: str | None, at_once: int | None, requests: Sequence[TrainRequest]
+) -> Generator[Pool | None]:
+    """Ray's for the last of these, or None for this process."""
+    if ray is None:
+        yield None
+        return
+    from hyperllm.scale.cluster import joined
+    from hyperllm.scale.pool import RayPool
+
+    with joined(address(ray)) as cluster:
+        yield RayPool.of(workspace, cluster, at_once, gpus=any(r.device != "cpu" for r in requests[-1:]))
 
 
 def _search(
@@ -129,17 +140,16 @@ def _search(
     typer.echo(f"{found.run}: set = {_settings(found.trials[0].settings)}")
 
 
-def _try(workspace: Path, file: Path, json: bool) -> None:
-    from hyperllm.experiments.recipe import Recipe, search
+def _try(workspace: Path, recipe: Recipe, json: bool, pool: Pool | None) -> None:
+    from hyperllm.experiments.recipe import search
 
-    recipe = Recipe.read(file)
     with show.Bar("tuning") as bar:
-        trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar), count=bar)
+        trials = search(recipe, workspace=workspace, say=show.say, progress=show.TrainingBar(bar), count=bar, pool=pool)
     if json:
         show.print_json({"settings": trials[0].settings, "trials": [trial.document() for trial in trials]})
         return
     _tell_trials(trials)
-    typer.echo(f"for [train] in {file}: set = {_settings(trials[0].settings)}")
+    typer.echo(f"for [train] in {recipe.path}: set = {_settings(trials[0].settings)}")
 
 
 def _tell_trials(trials: Sequence[Trial], names: Sequence[str] | None = None) -> None:

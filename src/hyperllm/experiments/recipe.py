@@ -28,7 +28,7 @@ from hyperllm.experiments import record
 from hyperllm.experiments.measure import compare_runs, evaluate_run
 from hyperllm.experiments.spaces import chosen
 from hyperllm.experiments.train import TrainRequest, configured, train
-from hyperllm.experiments.trial import Trial
+from hyperllm.experiments.trial import Pool, Trial
 from hyperllm.experiments.tune import MOST, tune
 from hyperllm.experiments.workspace import Workspace
 from hyperllm.extraction.config import ExtractConfig, extract_config
@@ -199,11 +199,12 @@ def search(
     say: Say,
     progress: Progress | None = None,
     count: Count | None = None,
+    pool: Pool | None = None,
 ) -> list[Trial]:
     """Try the candidates, or search the space, of the file's ``tune`` table in its last train table; best trial first.
 
-    The stages before that, and the train tables before the last, are done first. What was tried is kept in the file's
-    record.
+    The stages before that, and the train tables before the last, are done first, here; trials train in ``pool``. What
+    was tried is kept in the file's record.
     """
     if "tune" not in recipe.stages or not recipe.requests():
         raise ConfigError(f"{str(recipe.path)!r} has no [tune] with candidates, or no [train] to try them in")
@@ -213,6 +214,7 @@ def search(
         train(workspace, request, progress=progress)
     table = {key: value for key, value in recipe.stages["tune"].items() if key not in ("candidates", "set", "space")}
     heard: dict[str, Any] = {"progress": progress, "on_trial": lambda t: say(f"{t.score:.4f} {t.ended} {t.settings}")}
+    heard["pool"] = pool
     if recipe.searches:
         from hyperllm.experiments.search import search as search_space  # Optuna, which is an extra
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from hyperllm import artifacts
 from hyperllm.errors import ConfigError, Corrupt
 from hyperllm.experiments.spaces import Choice, Range, Space, chosen
 from hyperllm.experiments.train import TrainRequest, planned, train
-from hyperllm.experiments.trial import Hopeless, Trial, Work, ranked
+from hyperllm.experiments.trial import Here, Hopeless, Pool, Training, Trial, Work, ranked
 from hyperllm.frameworks.train import Progress
 
 try:
@@ -44,44 +45,6 @@ except ImportError:
 
 STARTUP = 4
 """Trials that are drawn at random before TPE learns from them, and that finish before any is pruned."""
-
-
-class Pool(Protocol):
-    """Where trials train: ``at_once`` of them, each started as a function and its arguments."""
-
-    @property
-    def at_once(self) -> int:
-        """How many train at the same time."""
-        ...
-
-    def start(self, work: Callable[..., Trial], *values: Any) -> Hashable:
-        """Begin one."""
-        ...
-
-    def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Trial]:
-        """Wait for one of those, and what it came to."""
-        ...
-
-
-@dataclass
-class Here:
-    """Trials train in this process, one after the other."""
-
-    progress: Progress | None = None
-    at_once = 1
-    _ended: dict[int, Trial] = field(default_factory=dict[int, Trial])
-
-    def start(self, work: Callable[..., Trial], *values: Any) -> int:
-        """Train it."""
-        number = len(self._ended)
-        self._ended[number] = work(*values, progress=self.progress)
-        return number
-
-    def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Trial]:
-        """The one that was started."""
-        (number,) = started
-        assert isinstance(number, int), "it was started here"
-        return number, self._ended[number]
 
 
 @dataclass(frozen=True)
@@ -146,20 +109,19 @@ def search(
     ranges = {name: asdict(values) for name, values in proposer.space.items()}
     identity = artifacts.digest([fixed, plan.inputs, ranges, sampler, prune_at])
 
+    pool = pool or Here(progress)
+
     def work(params: Mapping[str, Any]) -> Work:
         settings = proposer.plain(params)
         made = Work.of(workspace, request, settings)
         return replace(made, settings={name: made.plan.config[name] for name in {**request.settings, **settings}})
 
+    def training(asked: optuna.Trial) -> Training:
+        return partial(work(asked.params).train, workspace, _median(asked))
+
     with _opened(workspace / "tunes" / f"{plan.name}.db", f"{plan.name} {identity[:8]}") as book:
-        _fill(
-            book,
-            proposer,
-            lambda asked: (workspace, work(asked.params), asked),
-            pool or Here(progress),
-            trials,
-            on_trial,
-        )
+        filling = _Filling(book, proposer, training, pool.at_once, on_trial)
+        pool.run(filling.trainings(trials), filling.ended)
         kept = book.trials
         importances = _importances(book)
     tried = [Trial(**each.user_attrs) for each in kept]
@@ -172,36 +134,40 @@ def search(
     return Found(plan.name, order, list(proposer.space), importances, remark, figures)
 
 
-def _fill(
-    book: optuna.Study,
-    proposer: _Proposer,
-    values: Callable[[optuna.Trial], tuple[Any, ...]],
-    pool: Pool,
-    trials: int,
-    on_trial: Callable[[Trial], None] | None,
-) -> None:
-    """Train until the book has so many ``trials``; they are written in the order of their numbers."""
-    wanted = min(trials, proposer.combinations)
-    running: dict[Hashable, int] = {}
-    asked: dict[int, optuna.Trial] = {}
-    ended: dict[int, Trial] = {}
-    while len(kept := book.trials) < wanted:
-        while (number := len(kept) + len(asked)) < min(wanted, len(kept) + pool.at_once):
-            told = max(0, number - pool.at_once + 1)
-            pending = [*kept[told:], *(asked[n] for n in sorted(asked))]
-            asked[number] = proposer.ask(kept[:told], pending)
-            running[pool.start(_train, *values(asked[number]))] = number
-        done, trial = pool.first(list(running))
-        ended[running.pop(done)] = trial
-        if on_trial is not None:
-            on_trial(trial)
-        while (number := len(book.trials)) in ended:
-            book.add_trial(_ended(asked.pop(number), ended.pop(number)))
+@dataclass
+class _Filling:
+    """Fills the book up to so many trials, in the order of their numbers, while ``at_once`` of them train."""
 
+    book: optuna.Study
+    proposer: _Proposer
+    training: Callable[[optuna.Trial], Training]
+    at_once: int
+    on_trial: Callable[[Trial], None] | None
+    _asked: dict[int, optuna.Trial] = field(default_factory=dict[int, optuna.Trial])
+    _numbers: dict[Training, int] = field(default_factory=dict[Training, int])
+    _ended: dict[int, Trial] = field(default_factory=dict[int, Trial])
 
-def _train(workspace: Path, work: Work, asked: optuna.Trial, *, progress: Progress | None = None) -> Trial:
-    """One trial, wherever this runs."""
-    return work.train(workspace, _median(asked), progress=progress)
+    def trainings(self, trials: int) -> Iterator[Training | None]:
+        """Of those that are missing; None where the next depends on those under way."""
+        wanted = min(trials, self.proposer.combinations)
+        while (number := len(kept := self.book.trials) + len(self._asked)) < wanted:
+            if len(self._asked) == self.at_once:
+                yield None
+                continue
+            told = max(0, number - self.at_once + 1)
+            pending = [*kept[told:], *(self._asked[n] for n in sorted(self._asked))]
+            asked = self._asked[number] = self.proposer.ask(kept[:told], pending)
+            training = self.training(asked)
+            self._numbers[training] = number
+            yield training
+
+    def ended(self, training: Training, trial: Trial) -> None:
+        """Keep a trial; it is written when those before it are."""
+        self._ended[self._numbers.pop(training)] = trial
+        if self.on_trial is not None:
+            self.on_trial(trial)
+        while (number := len(self.book.trials)) in self._ended:
+            self.book.add_trial(_ended(self._asked.pop(number), self._ended.pop(number)))
 
 
 @dataclass(frozen=True)

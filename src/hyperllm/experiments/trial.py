@@ -1,4 +1,4 @@
-"""One training of a search: what it is made from, when it is given up, and what is remembered of it.
+"""One training of a search: what it is made from, where it runs, when it is given up, and what is remembered of it.
 
 Does not know how settings are chosen or where trials are kept. The test part is never read here.
 """
@@ -6,10 +6,10 @@ Does not know how settings are chosen or where trials are kept. The test part is
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
@@ -145,6 +145,44 @@ class Work:
             (runs / self.run).rename(runs / name)
         for left in [*runs.glob(f"{name}.try-*"), *runs.glob(f".{name}.try-*.partial")]:
             shutil.rmtree(left)
+
+
+Training = Callable[..., Trial]
+"""Trains one trial where it is called; ``progress``, where it is given, hears of that."""
+
+
+class Pool(Protocol):
+    """Where the trials of a search train: ``at_once`` of them at the same time."""
+
+    @property
+    def at_once(self) -> int:
+        """How many train at the same time, at most."""
+        ...
+
+    def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
+        """Train all of them, and tell each end before the next is asked for.
+
+        None means that the next one depends on those that train now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """Trials train in this process, one after the other."""
+
+    progress: Progress | None = None
+
+    @property
+    def at_once(self) -> int:
+        """One."""
+        return 1
+
+    def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
+        """Train one, tell its end, go on."""
+        for training in trainings:
+            assert training is not None, "none trains that it could depend on"
+            ended(training, training(progress=self.progress))
 
 
 class _Hopeless(Exception):

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hyperllm.errors import ConfigError
 from hyperllm.experiments.train import TrainRequest
-from hyperllm.experiments.trial import Trial, Work, ranked
+from hyperllm.experiments.trial import Here, Pool, Training, Trial, Work, ranked
 from hyperllm.frameworks.train import Progress
 
 MOST = 12
@@ -33,55 +34,80 @@ def tune(
     keep: int = 1,
     progress: Progress | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    pool: Pool | None = None,
 ) -> list[Trial]:
     """Try ``candidates``, settings that are put over the request's; all trials, the finished ones first, best first.
 
     Trials are kept in ``tunes/NAME.jsonl`` of the workspace and train as ``runs/NAME.try-DIGEST``; the best of them is
-    then called ``runs/NAME``, and a run of other settings that had this name is kept aside. Raises `ConfigError` on
-    none, equal or more than `MOST` candidates, and `TrainingDiverged` where all of them diverged.
+    then called ``runs/NAME``, and a run of other settings that had this name is kept aside. They train in ``pool``;
+    None is this process. Raises `ConfigError` on none, equal or more than `MOST` candidates, and `TrainingDiverged`
+    where all of them diverged.
     """
     if not 1 <= len(candidates) <= MOST:
         raise ConfigError(f"a search has 1 to {MOST} candidates; found {len(candidates)}")
     work = [Work.of(workspace, request, settings) for settings in candidates]
-    search = _Search(workspace, work[0].plan.name, progress, on_trial)
     for number, one in enumerate(work):
         if (same := next((w for w in work[:number] if w.digest == one.digest), None)) is not None:
             raise ConfigError(f"two candidates come to the same: {same.settings} and {one.settings}")
-    trials = {one.digest: search.trial(one, prune_at=prune_at) for one in work}
-    finished = 0
-    for one in sorted(work, key=lambda w: -trials[w.digest].early(prune_at)):
-        if finished < keep and trials[one.digest].ended != "diverged":
-            trials[one.digest] = search.trial(one, prune_at=None)
-            finished += trials[one.digest].finished
-    order = ranked(trials.values())
+    race = _Race(workspace, work, on_trial)
+    (pool or Here(progress)).run(race.trainings(prune_at, keep), race.ended)
+    order = ranked(race.trials[one.digest] for one in work)
     next(one for one in work if one.digest == order[0].made_from).settle(workspace)
     return order
 
 
-@dataclass(frozen=True)
-class _Search:
-    workspace: Path
-    name: str
-    progress: Progress | None
-    on_trial: Callable[[Trial], None] | None
+@dataclass
+class _Race:
+    """What is known of the candidates, by digest, and which of them train."""
 
-    def trial(self, work: Work, *, prune_at: int | None) -> Trial:
-        """The trial as remembered, or trained now, to its end without ``prune_at``."""
+    workspace: Path
+    work: Sequence[Work]
+    on_trial: Callable[[Trial], None] | None
+    trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
+    _running: list[Training] = field(default_factory=list[Training])
+
+    def trainings(self, prune_at: int, keep: int) -> Iterator[Training | None]:
+        """Of all candidates for a while, then of the best to the end; None where the next depends on those under way.
+
+        One goes on as soon as it would even if all those under way finished, so several at once train what one after
+        the other would.
+        """
+        for one in self.work:
+            yield from self._missing(one, prune_at)
+        while self._running:
+            yield None
+        going: list[Work] = []
+        for one in sorted(self.work, key=lambda w: -self.trials[w.digest].early(prune_at)):
+            while (
+                (finished := sum(self.trials[w.digest].finished for w in going)) < keep <= finished + len(self._running)
+            ):
+                yield None
+            if finished < keep and self.trials[one.digest].ended != "diverged":
+                going.append(one)
+                yield from self._missing(one, None)
+
+    def _missing(self, work: Work, prune_at: int | None) -> Iterator[Training]:
+        """Its training, to its end without ``prune_at``, unless that is remembered."""
         known = self.remembered(work.digest)
         if known is not None and (known.ended != "pruned" or (prune_at is not None and known.epochs >= prune_at)):
-            return known
-        found = work.train(
-            self.workspace, lambda epoch, _: prune_at is not None and epoch >= prune_at, progress=self.progress
-        )
-        self.remember(found)
+            self.trials[work.digest] = known
+            return
+        training = partial(work.train, self.workspace, lambda epoch, _: prune_at is not None and epoch >= prune_at)
+        self._running.append(training)
+        yield training
+
+    def ended(self, training: Training, trial: Trial) -> None:
+        """Remember a trial."""
+        self._running.remove(training)
+        self.trials[trial.made_from] = trial
+        self.remember(trial)
         if self.on_trial is not None:
-            self.on_trial(found)
-        return found
+            self.on_trial(trial)
 
     @property
     def book(self) -> Path:
         """Trials on disk, one JSON line each; the last of a digest counts."""
-        return self.workspace / "tunes" / f"{self.name}.jsonl"
+        return self.workspace / "tunes" / f"{self.work[0].plan.name}.jsonl"
 
     def remembered(self, digest: str) -> Trial | None:
         found = None

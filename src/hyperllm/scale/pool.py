@@ -1,57 +1,169 @@
-"""Trials of a search as tasks of Ray.
+"""Trials of a search on Ray Tune, which places them and starts those again whose process died.
 
-Plain tasks, not Ray Tune. Tune's Optuna searcher proposes from one sampler whose state lives in its process and is
-saved as a pickle beside Tune's own results; here a trial is proposed from what is on record alone, and the record is
-one SQLite file. With Tune around them the same seed would give other trials, and two books would have to agree. What
-Tune has besides, placing trials and starting those again whose process died, a task of Ray has too, and a training that
-is started again goes on from its checkpoint. Knows functions and what they need. Does not know what is searched.
+Tune asks which trial comes next and tells how one ended; the answers are the search's own, made from what its record
+holds. Tune is given functions, not settings, and what it writes down itself is dropped unread. Knows functions and what
+they need. Does not know what is searched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import logging
+import shutil
+import signal
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from hyperllm.errors import HyperLLMError
+from hyperllm.errors import ConfigError, HyperLLMError
+from hyperllm.experiments.trial import Training, Trial
 from hyperllm.scale.cluster import Cluster
+from hyperllm.training.report import Epoch, FitReport
 
-T = TypeVar("T")
 AT_ONCE = 4
 """Trials that train at the same time where nobody says how many: more of them learn less from each other."""
+RESTARTS = 8
+"""How often a trial is started again whose process died; each time it goes on from its last checkpoint."""
 
 
 @dataclass(frozen=True)
 class RayPool:
-    """Runs ``at_once`` functions at the same time, each on its share of the cluster; see `experiments.search.Pool`."""
+    """Trains ``at_once`` trials at the same time, each on its share of the cluster; see `experiments.trial.Pool`.
 
+    Every machine must see ``workspace``, which holds a scratch folder of Tune's for the time of a search.
+    """
+
+    workspace: Path
     at_once: int
     cpus: int
-    gpus: float = 0.0
+    gpus: int = 0
 
     @classmethod
-    def of(cls, cluster: Cluster, at_once: int | None = None, *, gpus: bool = True) -> RayPool:
+    def of(cls, workspace: Path, cluster: Cluster, at_once: int | None = None, *, gpus: bool = True) -> RayPool:
         """At most one a processor, or one a GPU where the cluster has some and they are wanted."""
         slots = cluster.gpus if gpus and cluster.gpus else cluster.cpus
         chosen = max(1, min(at_once or AT_ONCE, slots))
-        return cls(chosen, max(1, cluster.cpus // chosen), 1.0 if gpus and cluster.gpus else 0.0)
+        return cls(workspace, chosen, max(1, cluster.cpus // chosen), 1 if gpus and cluster.gpus else 0)
 
-    def start(self, work: Callable[..., T], *values: Any) -> Hashable:
-        """Begin one."""
-        import ray
+    def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
+        """Train all of them.
 
-        task: Any = ray.remote(work)
-        return task.options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1).remote(*values)
+        Raises what a trial raised, `HyperLLMError` where its process died too often, and `ConfigError` on a Ray that
+        was joined from outside (``ray://``), where Tune runs away from the record.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ray import tune
+            from ray.util.client import ray as outside
 
-    def first(self, started: Sequence[Hashable]) -> tuple[Hashable, Any]:
-        """Wait for one of those, and what it returned."""
-        import ray
-        from ray.exceptions import RayTaskError
+            if outside.is_connected():
+                raise ConfigError("trials train on Ray Tune, which ray:// cannot carry; on the cluster, say --ray auto")
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say is raised too
+            asked = _searcher(trainings, ended)
+            with _scratch(self.workspace) as folder, _own_handlers():
+                tune.run(
+                    _work,
+                    search_alg=asked,
+                    num_samples=-1,
+                    max_concurrent_trials=self.at_once,
+                    resources_per_trial={"cpu": self.cpus, "gpu": self.gpus},
+                    reuse_actors=True,
+                    max_failures=RESTARTS,
+                    storage_path=str(folder),
+                    verbose=0,
+                )
+        if not asked.over:
+            raise KeyboardInterrupt  # which Tune took for itself
 
-        (done,), _ = ray.wait(list(started), num_returns=1)
-        try:
-            return done, ray.get(done)
-        except RayTaskError as error:
-            if isinstance(error.cause, HyperLLMError):
-                raise error.cause from None
-            raise
+
+def _work(config: dict[str, Any]) -> dict[str, Any]:
+    """In a worker: train; what no restart can heal is returned, not raised."""
+    try:
+        return {"trial": config["training"](progress=_Reported())}
+    except HyperLLMError as error:
+        return {"error": error}
+    except Exception:
+        return {"error": RuntimeError(f"a trial failed\n{traceback.format_exc()}")}
+
+
+class _Reported:
+    """Tells Tune each epoch's score, and so hears in between that it shall end; a report takes milliseconds."""
+
+    def step(self, phase: str, epoch: int, step: int, steps: int) -> None:
+        """Nothing."""
+
+    def epoch(self, phase: str, epoch: Epoch, report: FitReport) -> None:
+        """Report it."""
+        from ray import tune
+
+        tune.report({"phase": phase, "epoch": epoch.number, "score": epoch.selection})
+
+
+def _searcher(trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> Any:
+    """What Tune asks.
+
+    All answers are made while it asks for a trial, since there an error ends Tune and reaches its caller as it is. It
+    asks whenever a place is free, and until it is told that this was the last one.
+    """
+    from ray.tune.search import Searcher
+
+    class Asked(Searcher):
+        def __init__(self) -> None:
+            super().__init__()
+            self.over = False
+            self._running: dict[str, Training] = {}
+            self._ended: list[tuple[Training, dict[str, Any] | None]] = []
+
+        def suggest(self, trial_id: str) -> Any:
+            while self._ended:
+                training, result = self._ended.pop(0)
+                ended(training, _trial(result))
+            training = next(trainings, None)
+            if training is None:
+                self.over = not self._running
+                return self.FINISHED if self.over else None
+            self._running[trial_id] = training
+            return {"training": training}
+
+        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+            self._ended.append((self._running.pop(trial_id), None if error else result))
+
+    return Asked()
+
+
+def _trial(result: dict[str, Any] | None) -> Trial:
+    """What a worker returned, or an error."""
+    if result is None:
+        raise HyperLLMError(
+            f"the process of a trial died {RESTARTS + 1} times, perhaps of too little memory; what it has trained is "
+            "kept, and the same command goes on there"
+        )
+    if "error" in result:
+        raise result["error"]
+    return result["trial"]
+
+
+@contextmanager
+def _scratch(workspace: Path) -> Generator[Path]:
+    """A folder that is gone afterwards."""
+    folder = tempfile.mkdtemp(prefix=".ray-", dir=workspace.resolve())
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _own_handlers() -> Generator[None]:
+    """Tune's handlers of signals stay in place when it ends; put back what was there."""
+    before = {kind: signal.getsignal(kind) for kind in signal.valid_signals()}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            if signal.getsignal(kind) is not handler:
+                signal.signal(kind, handler)
