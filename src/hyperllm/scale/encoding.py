@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from hyperllm.llm.openai import endpoint
 from hyperllm.llm.openai_encoder import GROUP, OpenAIEncoder
 from hyperllm.llm.prices import Price
 from hyperllm.scale.asking import WAITS, Crew, Desk, Echo, Reporter, opened_book
-from hyperllm.scale.blocks import rows_of, through, written
+from hyperllm.scale.blocks import BlockWorker, through, written
 from hyperllm.scale.book import Standing
 from hyperllm.scale.cluster import Cluster
 
@@ -35,6 +36,8 @@ FOLDER = ".encoding"
 TEXT = pa.schema({"key": pa.binary(), "text": pa.string()})
 VECTOR = pa.schema({"key": pa.binary(), "vector": pa.binary()})
 _AT_ONCE = 4096
+_SHOWN = 60
+"""Characters of a text that a person is shown."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,14 @@ def _gathered(keys: Sequence[bytes], store: VectorStore, dim: int) -> Matrix:
     return np.concatenate(found) if found else np.zeros((0, dim), dtype=np.float32)
 
 
-class EncodingWorker:
+class EncodingWorker(BlockWorker):
     """One of the processes that encode: an encoder, and a block of texts at a time."""
+
+    schema = VECTOR
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._who = uuid4().hex
         self._local = None if recipe.remote is not None else make_encoder(recipe.name, threads=1, fall_back=False)
         self._gate = None if recipe.remote is None else recipe.remote.crew.gate()
         if self._local is not None and label(self._local) != recipe.label:
@@ -161,11 +167,13 @@ class EncodingWorker:
                 "install the same version everywhere"
             )
 
-    def __call__(self, paths: pa.Table) -> pa.Table:
-        """The vectors of these blocks."""
-        return pa.Table.from_pylist([made for rows in rows_of(paths) for made in self._block(rows)], schema=VECTOR)
+    def name(self, row: dict[str, Any]) -> str:
+        """How a text begins, and its length."""
+        text = row["text"]
+        return f"the text of {len(text):,} characters that begins {text[:_SHOWN]!r}"
 
-    def _block(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The vectors of these texts."""
         texts = [row["text"] for row in rows]
         vectors = self._local.encode(texts) if self._local is not None else self._asked(texts)
         if vectors is not None:
@@ -180,7 +188,8 @@ class EncodingWorker:
         if remote.book.ask("lease", []) is None:
             return None
         with Echo.in_memory() as ledger, ExitStack() as flushed:
-            caller = ledger.reporter = Reporter(remote.book, ledger, self._gate, remote.price)
+            caller = ledger.reporter = Reporter(remote.book, ledger, self._gate, remote.price, self._who)
+            flushed.enter_context(remote.book.hearing(self._who))
             flushed.callback(caller.flush)
             at = endpoint(remote.base_url)
             model = OpenAIEncoder(self._recipe.name, at, caller, remote.dimensions, series=remote.series)
