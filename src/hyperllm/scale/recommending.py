@@ -34,7 +34,7 @@ from hyperllm.serving.storage import find
 Progress = Callable[[int, int], object]
 BLOCK = 4 * BATCH
 """Users of a file."""
-PROCESS_BYTES, ID_BYTES = 300_000_000, 200
+PROCESS_BYTES, ID_BYTES = 300_000_000, 90
 """What a process holds for itself, beside the arrays that a machine holds once: libraries, and the names of all ids."""
 ABOUT = "made_from"
 _USERS = pa.schema({"start": pa.int64(), "stop": pa.int64(), "part": pa.string()})
