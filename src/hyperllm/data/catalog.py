@@ -86,7 +86,7 @@ class Catalog:
 
     def text(self, row: int, *, limit: int = TEXT_LIMIT) -> str:
         """The plain text of one row, at most ``limit`` characters; see `texts`."""
-        return _sentence(self.frame.row(row, named=True), limit)
+        return sentence(self.frame.row(row, named=True), limit)
 
     def texts(self, *, limit: int = TEXT_LIMIT) -> list[str]:
         """One plain text an item: title, category path, brand, further attributes, description, in that order.
@@ -94,7 +94,7 @@ class Catalog:
         Parts end in a full stop; a text longer than ``limit`` characters ends at a word, with ``…``. An item without
         text gives an empty string.
         """
-        return [_sentence(row, limit) for row in self.frame.iter_rows(named=True)]
+        return [sentence(row, limit) for row in self.frame.iter_rows(named=True)]
 
 
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
@@ -136,7 +136,8 @@ def text_parts(row: Mapping[str, object]) -> list[str]:
     return [" ".join(str(part).split()) for part in parts if part]
 
 
-def _sentence(row: Mapping[str, object], limit: int) -> str:
+def sentence(row: Mapping[str, object], limit: int) -> str:
+    """The text of a row of a catalogue; see `Catalog.texts`."""
     return shorten(" ".join(_stop(part) for part in text_parts(row)), limit)
 
 

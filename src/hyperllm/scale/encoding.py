@@ -7,7 +7,7 @@ on their way at once. Does not know whose texts they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hyperllm.errors import ConfigError, HyperLLMError
-from hyperllm.extraction.encode import Matrix, Progress, label
-from hyperllm.extraction.vector_store import Row, VectorStore, key
+from hyperllm.extraction.corpus import Texts, in_blocks
+from hyperllm.extraction.encode import Matrix, Progress, label, put_together
+from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.llm.encoder import TextEncoder
 from hyperllm.llm.encoders import make_encoder
 from hyperllm.llm.ledger import NAME as LEDGER
@@ -35,6 +38,8 @@ FOLDER = ".encoding"
 """Where blocks of texts wait, in the workspace."""
 TEXT = pa.schema({"key": pa.binary(), "text": pa.string()})
 VECTOR = pa.schema({"key": pa.binary(), "vector": pa.binary()})
+KEY = np.dtype("V32")
+Keys = npt.NDArray[np.void]
 _AT_ONCE = 4096
 _SHOWN = 60
 """Characters of a text that a person is shown."""
@@ -71,28 +76,26 @@ class RayEncoding:
     def __call__(
         self,
         model: TextEncoder,
-        texts: Sequence[str],
+        texts: Texts,
         store: VectorStore,
         *,
         size: int,
         progress: Progress | None = None,
     ) -> Matrix:
         """(n, d); what the store holds is read back, and the rest is encoded."""
-        keys = [key(label(model), text) for text in texts]
-        fresh = _unknown(keys, texts, store)
-        rows = ({"key": k, "text": text} for k, text in fresh.items())
+        keys = np.empty(len(texts), dtype=KEY)
+        rows = _unknown(label(model), texts, store, keys)
         if isinstance(model, OpenAIEncoder):
-            self._at_a_server(model, rows, len(fresh), store, progress)
+            self._at_a_server(model, rows, store, progress)
         else:
             recipe, processes = Recipe(model.name, label(model)), self.cluster.cpus
-            self._through(recipe, rows, len(fresh), size, processes, 1.0, store, progress)
-        return _gathered(keys, store, model.dim)
+            self._through(recipe, rows, size, processes, 1.0, store, progress)
+        return put_together(_kept(keys, store), len(texts), model.dim)
 
     def _at_a_server(
         self,
         model: OpenAIEncoder,
         rows: Iterator[dict[str, Any]],
-        total: int,
         store: VectorStore,
         progress: Progress | None,
     ) -> None:
@@ -101,7 +104,7 @@ class RayEncoding:
             remote = RemoteModel(model.at.base_url, model.dimensions, model.series, model.caller.price, crew, book)
             recipe = Recipe(model.name, label(model), remote)
             with book.explaining():
-                self._through(recipe, rows, total, GROUP * crew.places, crew.processes, WAITS, store, progress)
+                self._through(recipe, rows, GROUP * crew.places, crew.processes, WAITS, store, progress)
             standing: Standing = book.ask("close")
         if standing.failure is not None:
             raise standing.failure
@@ -110,7 +113,6 @@ class RayEncoding:
         self,
         recipe: Recipe,
         rows: Iterator[dict[str, Any]],
-        total: int,
         size: int,
         processes: int,
         processors: float,
@@ -122,6 +124,7 @@ class RayEncoding:
         with written(self.workspace / FOLDER, rows, TEXT, size) as paths:
             if not paths:
                 return
+            total = sum(pq.read_metadata(path).num_rows for path in paths)
             for table in through(paths, EncodingWorker, (recipe,), processes=processes, num_cpus=processors):
                 made = zip(table["key"].to_pylist(), table["vector"].to_pylist(), strict=True)
                 store.put({k: np.frombuffer(raw, dtype=np.float32) for k, raw in made})
@@ -130,25 +133,27 @@ class RayEncoding:
                     progress(done, total)
 
 
-def _unknown(keys: Sequence[bytes], texts: Sequence[str], store: VectorStore) -> dict[bytes, str]:
-    """The texts that the store lacks, each once."""
-    fresh: dict[bytes, str] = {}
+def _unknown(version: str, texts: Iterable[str], store: VectorStore, keys: Keys) -> Iterator[dict[str, Any]]:
+    """The texts that the store lacks, each once, as rows of `TEXT`; ``keys`` (n,) of all texts is filled."""
+    fresh: set[bytes] = set()
+    start = 0
+    for block in in_blocks(texts, _AT_ONCE):
+        named = [key(version, text) for text in block]
+        keys[start : start + len(block)] = np.frombuffer(b"".join(named), dtype=KEY)
+        start += len(block)
+        known = store.get(named)
+        for one, text in zip(named, block, strict=True):
+            if one not in known and one not in fresh:
+                fresh.add(one)
+                yield {"key": one, "text": text}
+
+
+def _kept(keys: Keys, store: VectorStore) -> Iterator[Matrix]:
+    """The vectors of the store, in the order of ``keys``."""
     for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
+        part = keys[start : start + _AT_ONCE].tolist()
         known = store.get(part)
-        pairs = zip(part, texts[start : start + _AT_ONCE], strict=True)
-        fresh |= {k: text for k, text in pairs if k not in known}
-    return fresh
-
-
-def _gathered(keys: Sequence[bytes], store: VectorStore, dim: int) -> Matrix:
-    """(n, d) from the store."""
-    found: list[Matrix] = []
-    for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
-        known: Mapping[bytes, Row] = store.get(part)
-        found.append(np.stack([known[k] for k in part]))
-    return np.concatenate(found) if found else np.zeros((0, dim), dtype=np.float32)
+        yield np.stack([known[k] for k in part])
 
 
 class EncodingWorker(BlockWorker):
