@@ -27,10 +27,12 @@ def _order(value: str) -> tuple[int, int, str]:
     return (1, 0, value)
 
 
-def _may_repeat(texts: pl.Series) -> bool:
-    """Whether two texts have the same hash of 64 bits: less memory for millions than a table of the texts."""
-    hashes = np.sort(texts.hash().to_numpy())
-    return bool((hashes[1:] == hashes[:-1]).any())
+def _repeats(ids: Sequence[str] | pl.Series) -> bool:
+    """Whether an id stands twice; a column is looked at through hashes, which take less than a table of its texts."""
+    if not isinstance(ids, pl.Series):
+        return len(set(ids)) != len(ids)
+    hashes = np.sort(ids.hash().to_numpy())
+    return bool((hashes[1:] == hashes[:-1]).any()) and ids.n_unique() != len(ids)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -46,7 +48,7 @@ class Vocabulary:
 
     def __init__(self, ids: Sequence[str] | pl.Series) -> None:
         texts = ids.rename("") if isinstance(ids, pl.Series) else pl.Series(values=ids, dtype=pl.String)
-        if _may_repeat(texts) and texts.n_unique() != len(texts):
+        if _repeats(ids):
             twice = texts.filter(texts.is_duplicated())[0]
             raise DataError(f"the id {twice!r} stands twice; ids must be unique")
         object.__setattr__(self, "texts", texts)
@@ -116,4 +118,7 @@ class Vocabulary:
 
     def take(self, rows: npt.ArrayLike) -> list[str]:
         """External ids of row numbers, in the order given."""
-        return self.texts.gather(np.asarray(rows, dtype=np.int64).ravel()).to_list()
+        chosen = np.asarray(rows, dtype=np.int64).ravel()
+        if "ids" in vars(self):  # they are there already
+            return [self.ids[row] for row in chosen.tolist()]
+        return self.texts.gather(chosen).to_list()
