@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,17 @@ def test_equal_means_same_ids_in_the_same_order(one: list[str], other: list[str]
     assert (a.fingerprint == b.fingerprint) == (one == other)
     if a == b:
         assert hash(a) == hash(b)
+
+
+@given(IDS)
+def test_a_column_of_ids_is_the_same_and_makes_no_strings_until_they_are_asked_for(ids: list[str]) -> None:
+    column = pl.concat([pl.Series("some", ids[:3], dtype=pl.String), pl.Series("some", ids[3:], dtype=pl.String)])
+    for held in (Vocabulary(column), Vocabulary.sealed(column)):
+        assert held == Vocabulary(ids)
+        assert held.take(np.arange(len(ids))[::-1]) == ids[::-1]
+        assert held.fingerprint == Vocabulary(ids).fingerprint
+        assert "ids" not in vars(held)
+        assert held.ids == tuple(ids)
 
 
 def test_the_fingerprint_sees_where_one_id_ends() -> None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,18 @@ class Manifest:
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value, keys sorted."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digest_of_texts(*columns: Iterable[str]) -> str:
+    """`digest` of a list of lists of texts, of which it holds one text at a time."""
+    told = hashlib.sha256(b"[")
+    for number, column in enumerate(columns):
+        told.update(b", [" if number else b"[")
+        for place, text in enumerate(column):
+            told.update((", " if place else "").encode() + json.dumps(text).encode())
+        told.update(b"]")
+    told.update(b"]")
+    return told.hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -1,7 +1,7 @@
 """External ids and row numbers.
 
-Knows how to turn a user's, an item's or a tag's own id into a row of a matrix and back. Does not know what the rows
-hold.
+Knows how to turn a user's, an item's or a tag's own id into a row of a matrix and back, and how little memory millions
+of ids can take. Does not know what the rows hold.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from hyperllm.errors import DataError, UnknownId, did_you_mean
 
@@ -26,24 +27,46 @@ def _order(value: str) -> tuple[int, int, str]:
     return (1, 0, value)
 
 
-@dataclass(frozen=True, eq=False)
+def _repeats(ids: Sequence[str] | pl.Series) -> bool:
+    """Whether an id stands twice; a column is looked at through hashes, which take less than a table of its texts."""
+    if not isinstance(ids, pl.Series):
+        return len(set(ids)) != len(ids)
+    hashes = np.sort(ids.hash().to_numpy())
+    return bool((hashes[1:] == hashes[:-1]).any()) and ids.n_unique() != len(ids)
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class Vocabulary:
     """External id ↔ row number; frozen, duplicate-free, fingerprinted.
 
-    ``ids[r]`` is the external id of row r. Two vocabularies are equal when their fingerprints are.
+    ``texts`` is the column of ids (String), ``texts[r]`` the external id of row r, 17 to 40 bytes each. Python strings
+    (`ids`, 90 bytes more) and what looks ids up (another 70) are made when first asked for. Two vocabularies are equal
+    when their fingerprints are.
     """
 
-    ids: tuple[str, ...]
+    texts: pl.Series
 
-    def __post_init__(self) -> None:
-        if len(set(self.ids)) != len(self.ids):
-            seen: set[str] = set()
-            twice = next(v for v in self.ids if v in seen or seen.add(v))
+    def __init__(self, ids: Sequence[str] | pl.Series) -> None:
+        texts = ids.rename("") if isinstance(ids, pl.Series) else pl.Series(values=ids, dtype=pl.String)
+        if _repeats(ids):
+            twice = texts.filter(texts.is_duplicated())[0]
             raise DataError(f"the id {twice!r} stands twice; ids must be unique")
+        object.__setattr__(self, "texts", texts)
+
+    @classmethod
+    def sealed(cls, texts: pl.Series) -> Vocabulary:
+        """The ids of an artifact: distinct when it was written, and looking again would take 20 bytes an id."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "texts", texts)
+        return made
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The ids as Python strings, in the order of rows."""
+        return tuple(self.texts)
 
     @cached_property
     def _row(self) -> dict[str, int]:
-        """Made when first asked for: it takes as much memory as the ids, and not every stage looks ids up."""
         return {value: number for number, value in enumerate(self.ids)}
 
     @classmethod
@@ -52,13 +75,13 @@ class Vocabulary:
         return cls(tuple(sorted({str(v) for v in values}, key=_order)))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.texts)
 
     def __contains__(self, value: object) -> bool:
         return value in self._row
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.ids == other.ids
+        return isinstance(other, Vocabulary) and (self is other or self.texts.equals(other.texts))
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -67,7 +90,7 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256 over the ids in order, as 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        for value in self.ids:
+        for value in self.texts:
             raw = value.encode()
             digest.update(len(raw).to_bytes(4, "little"))
             digest.update(raw)
@@ -88,10 +111,14 @@ class Vocabulary:
 
     def numeric_order(self) -> Rows:
         """Row numbers by ascending numeric id; plain 0, 1, 2 … where an id is not a whole number."""
-        if all(value.isascii() and value.isdigit() for value in self.ids):
-            return np.array(sorted(range(len(self)), key=lambda row: int(self.ids[row])), dtype=np.int64)
-        return np.arange(len(self))
+        ids = self.texts.to_list()
+        if all(value.isascii() and value.isdigit() for value in ids):
+            return np.array(sorted(range(len(ids)), key=lambda row: int(ids[row])), dtype=np.int64)
+        return np.arange(len(ids))
 
     def take(self, rows: npt.ArrayLike) -> list[str]:
         """External ids of row numbers, in the order given."""
-        return [self.ids[int(r)] for r in np.asarray(rows).ravel()]
+        chosen = np.asarray(rows, dtype=np.int64).ravel()
+        if "ids" in vars(self):  # they are there already
+            return [self.ids[row] for row in chosen.tolist()]
+        return self.texts.gather(chosen).to_list()

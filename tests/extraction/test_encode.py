@@ -22,7 +22,8 @@ from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, MisalignedArrays, ProviderUnavailable
 from hyperllm.extraction import encode as room
 from hyperllm.extraction.config import ExtractConfig
-from hyperllm.extraction.encode import embed, item_texts, mean_of_training_items
+from hyperllm.extraction.corpus import with_tags
+from hyperllm.extraction.encode import embed, mean_of_training_items
 from hyperllm.extraction.extract import extract
 from hyperllm.extraction.profiles import load_users
 from hyperllm.extraction.tagged import NAMED_TAGS
@@ -138,18 +139,18 @@ def graph(items: Vocabulary, tag_items: list[tuple[int, int]], names: Sequence[s
 def test_tags_stand_after_the_text_the_rarest_shared_first(catalog):
     made = catalog({"title": "Lamp"}, {}, {"title": "Rug"})
     tags = graph(made.items, [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1)], ["home", "once", "light"])
-    assert item_texts(made.texts(), tags) == [
+    assert list(with_tags(made.texts(), tags)) == [
         "Lamp. Tags: light, home, once.",
         "Tags: light, home.",
         "Rug. Tags: home.",
     ]
-    assert item_texts(made.texts(), None) == ["Lamp.", "", "Rug."]
+    assert list(with_tags(made.texts(), None)) == ["Lamp.", "", "Rug."]
 
 
 def test_not_more_tags_than_fit(catalog):
     made = catalog({"title": "Lamp"})
     many = graph(made.items, [(n, 0) for n in range(100)], [f"t{n}" for n in range(100)])
-    assert item_texts(made.texts(), many)[0].count(",") == NAMED_TAGS - 1
+    assert next(with_tags(made.texts(), many)).count(",") == NAMED_TAGS - 1
 
 
 def test_which_tag_set_is_read(workspace, listening):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from hyperllm.llm.chats import make_chat
 from hyperllm.llm.ledger import Ledger
 from hyperllm.llm.prices import Price
 from hyperllm.scale import asking as room
+from hyperllm.scale import book as book_room
 from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
 from hyperllm.scale.blocks import written
 from hyperllm.scale.book import Book
@@ -73,6 +75,8 @@ class Desk:
 
     def ask(self, method: str, *values: Any) -> Any:
         return getattr(self.actor, method).submit(*values).result()
+
+    hearing = room.Desk.hearing
 
 
 @pytest.fixture
@@ -167,6 +171,54 @@ def test_a_server_that_is_gone_stops_all_workers(tmp_path: Path, desk: Any, monk
         monkeypatch.undo()
         assert worker(desk)(handed(paths)).num_rows == 0
     assert str(desk.ask("standing").failure) == "the server is gone"
+
+
+def test_a_question_that_kills_every_process_is_quarantined(
+    tmp_path: Path, ledger: Ledger, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(BaseException):
+        """As a kill: nothing after it runs."""
+
+    class Mortal(ScriptedChat):
+        async def complete(self, messages: Any, *, schema: Any = None) -> Any:
+            if TEXTS["i1"] in messages[-1].content:
+                raise Dead
+            return await super().complete(messages, schema=schema)
+
+    monkeypatch.setattr(room, "chat_of", lambda config: Mortal(answer))
+    deaths = 0
+    with block(tmp_path, {**TEXTS, "i4": "a wooden boat", "i5": "a kite"}) as paths:
+        while True:
+            try:
+                ends = AskingWorker(CONFIG, None, Crew(1, 1), desk)(handed(paths)).to_pylist()
+                break
+            except Dead:
+                deaths += 1
+    assert deaths == 6, "the block, its half, a half of that, and three times the question alone"
+    verdicts = {end["about"]: (end["verdict"], end["reason"]) for end in ends}
+    assert verdicts.pop("i1") == ("quarantined", room.KILLED)
+    assert set(verdicts.values()) == {("done", None)}
+    assert len(verdicts) == 5
+    (tally,) = ledger.tallies()
+    assert (tally.answered, tally.lost, tally.calls) == (4, deaths, 4 + deaths)
+
+
+def test_a_worker_gives_signs_of_life_while_it_asks(tmp_path: Path, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "BEAT_S", 0.01)
+    monkeypatch.setattr(book_room, "SILENT_S", 0.1)
+    heard: list[int] = []
+
+    class Slow(ScriptedChat):
+        async def complete(self, messages: Any, *, schema: Any = None) -> Any:
+            time.sleep(0.3)
+            await desk.actor.alive.remote("another one")
+            heard.append(len(desk.actor.book._sent.calls))
+            return await super().complete(messages, schema=schema)
+
+    monkeypatch.setattr(room, "chat_of", lambda config: Slow(answer))
+    with block(tmp_path, {"i0": TEXTS["i0"]}) as paths:
+        AskingWorker(CONFIG, None, Crew(1, 1), desk)(handed(paths))
+    assert heard == [1], "it was taken for dead"
 
 
 @pytest.mark.parametrize("most", [1.015], indirect=True)

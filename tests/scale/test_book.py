@@ -12,6 +12,7 @@ import pytest
 from hyperllm.errors import ConfigError, ProviderUnavailable
 from hyperllm.llm.chat import Reply
 from hyperllm.llm.ledger import Call, Ledger
+from hyperllm.scale import book as room
 from hyperllm.scale.book import Answered, Book, Failed, Judged, Refused
 
 REPLY = Reply("yes", 10, 5)
@@ -130,6 +131,43 @@ def test_a_dead_worker_gives_back_what_was_set_aside_for_it(path: Path) -> None:
         assert not waiting.done()
         await book.lease(leased(1))
         assert await waiting is not None
+        await book.close()
+
+    run(work())
+
+
+def test_a_worker_that_never_comes_back_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "SILENT_S", 0.05)
+
+    async def work() -> None:
+        book = Book(path, most=1.0)
+        lost = await book.begin(call(1), 0.8, who="lost")
+        dead = asyncio.create_task(book.begin(call(2), 0.8, who="lost"))
+        waiting = asyncio.create_task(book.begin(call(3), 0.8, who="living"))
+        await book.alive("living")
+        await asyncio.sleep(0.03)
+        await book.alive("living")
+        assert not waiting.done(), "it may yet answer"
+        await asyncio.sleep(0.03)
+        await book.alive("living")
+        row = await asyncio.wait_for(waiting, 1.0)
+        assert await dead is None, "nobody waits for it"
+        assert states(path) == ["lost", "sent"]
+        await book.tell([Answered(lost, REPLY, 0.3, 9.0), Answered(row, REPLY, 0.2, 0.1)])
+        assert states(path) == ["answered", "answered"], "it was alive after all, and is paid for"
+        assert (await book.close()).spent_usd == pytest.approx(0.5)
+
+    run(work())
+
+
+def test_the_end_of_a_question_frees_what_its_dead_workers_left(path: Path) -> None:
+    async def work() -> None:
+        book = Book(path, most=1.0)
+        await book.lease(leased(1))
+        await book.begin(call(1), 0.8)
+        await book.tell([Judged(call(1), "quarantined", "it kills")])
+        assert await asyncio.wait_for(book.begin(call(2), 0.8), 1.0) is not None
+        assert states(path) == ["lost", "sent"]
         await book.close()
 
     run(work())

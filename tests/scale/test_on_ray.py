@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.experiments.several import Several
 
@@ -21,7 +22,7 @@ from hyperllm.data.prepare import load_split, prepare
 from hyperllm.data.semantics import Semantics
 from hyperllm.data.sources.planted import ShopConfig, invent_shop
 from hyperllm.data.sources.table import read_table
-from hyperllm.errors import ConfigError, HyperLLMError
+from hyperllm.errors import ConfigError, DataError, HyperLLMError
 from hyperllm.experiments.search import search
 from hyperllm.experiments.train import TrainRequest
 from hyperllm.experiments.trial import Training, Trial
@@ -31,6 +32,7 @@ from hyperllm.extraction.encode import embed
 from hyperllm.extraction.extract import extract
 from hyperllm.llm.ledger import Ledger
 from hyperllm.scale.asking import RayAsking
+from hyperllm.scale.blocks import BlockWorker, through, written
 from hyperllm.scale.cluster import Cluster, joined
 from hyperllm.scale.encoding import RayEncoding
 from hyperllm.scale.pool import RayPool
@@ -131,6 +133,30 @@ def test_vectors_equal_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster
     )
     assert np.array_equal(ours.item_vectors, theirs.item_vectors)
     assert np.array_equal(ours.user_vectors, theirs.user_vectors)
+
+
+def test_a_row_that_kills_every_worker_is_named_and_all_others_are_done(cluster: Cluster, tmp_path: Path) -> None:
+    class Mortal(BlockWorker):
+        schema = pa.schema({"number": pa.int64()})
+
+        def made(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+            if any(row["number"] == 4 for row in rows):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return list(rows)
+
+        def name(self, row: dict[str, Any]) -> str:
+            return f"number {row['number']}"
+
+    found: list[int] = []
+    rows = ({"number": number} for number in range(12))
+    told = r"3 processes died, one after the other, with number 4\. What is"
+    with written(tmp_path / "numbers", rows, Mortal.schema, 2) as paths, pytest.raises(DataError, match=told):
+        found.extend(
+            number
+            for table in through(paths, Mortal, (), processes=cluster.cpus, num_cpus=1)
+            for number in table["number"].to_pylist()
+        )
+    assert sorted(found) == [n for n in range(12) if n != 4]
 
 
 def comparable(trials: Sequence[Trial]) -> list[tuple[Any, ...]]:

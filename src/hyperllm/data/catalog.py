@@ -38,7 +38,7 @@ def attribute_names(brand: str | None, path: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Item texts in vocabulary order: row r of ``frame`` describes ``items.ids[r]``.
+    """Item texts in vocabulary order: row r of ``frame`` describes item r of ``items``.
 
     ``frame`` has the columns of `SCHEMA`; ``categories`` runs from broad to specific and may be empty.
     """
@@ -49,7 +49,7 @@ class Catalog:
     def __post_init__(self) -> None:
         if dict(self.frame.schema) != SCHEMA:
             raise DataError(f"a catalog needs the columns {', '.join(SCHEMA)}; found {dict(self.frame.schema)}")
-        if tuple(self.frame["item_id"]) != self.items.ids:
+        if not self.frame["item_id"].equals(self.items.texts):
             raise MisalignedArrays(
                 f"the catalog's {self.frame.height:,} rows do not follow the order of its {len(self.items):,} item ids"
             )
@@ -86,7 +86,7 @@ class Catalog:
 
     def text(self, row: int, *, limit: int = TEXT_LIMIT) -> str:
         """The plain text of one row, at most ``limit`` characters; see `texts`."""
-        return _sentence(self.frame.row(row, named=True), limit)
+        return sentence(self.frame.row(row, named=True), limit)
 
     def texts(self, *, limit: int = TEXT_LIMIT) -> list[str]:
         """One plain text an item: title, category path, brand, further attributes, description, in that order.
@@ -94,7 +94,7 @@ class Catalog:
         Parts end in a full stop; a text longer than ``limit`` characters ends at a word, with ``…``. An item without
         text gives an empty string.
         """
-        return [_sentence(row, limit) for row in self.frame.iter_rows(named=True)]
+        return [sentence(row, limit) for row in self.frame.iter_rows(named=True)]
 
 
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
@@ -112,7 +112,7 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _align(frame: pl.DataFrame, items: Vocabulary) -> pl.DataFrame:
-    wanted = pl.DataFrame({"item_id": list(items.ids)}, schema={"item_id": pl.String})
+    wanted = pl.DataFrame({"item_id": items.texts})
     aligned = wanted.join(frame, on="item_id", how="left", maintain_order="left")
     return aligned.select(
         *(pl.col(name) for name, dtype in SCHEMA.items() if dtype == pl.String),
@@ -136,7 +136,8 @@ def text_parts(row: Mapping[str, object]) -> list[str]:
     return [" ".join(str(part).split()) for part in parts if part]
 
 
-def _sentence(row: Mapping[str, object], limit: int) -> str:
+def sentence(row: Mapping[str, object], limit: int) -> str:
+    """The text of a row of a catalogue; see `Catalog.texts`."""
     return shorten(" ".join(_stop(part) for part in text_parts(row)), limit)
 
 

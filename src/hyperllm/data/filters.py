@@ -130,4 +130,4 @@ def _compact(vocabulary: Vocabulary, rows: Rows) -> tuple[Vocabulary, Rows]:
     used, renumbered = np.unique(rows, return_inverse=True)
     if len(used) == len(vocabulary):
         return vocabulary, rows
-    return Vocabulary(tuple(vocabulary.take(used))), renumbered.astype(np.int64)
+    return Vocabulary(vocabulary.texts.gather(used)), renumbered.astype(np.int64)

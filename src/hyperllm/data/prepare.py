@@ -217,7 +217,7 @@ def load_catalog(workspace: Path) -> Catalog:
     """Item texts of a prepared workspace, rows in the order of its item vocabulary."""
     artifacts.read(workspace / "dataset", KIND)
     frame = pl.read_parquet(workspace / "dataset" / "items.parquet")
-    return Catalog(Vocabulary(tuple(frame["item_id"])), frame)
+    return Catalog(Vocabulary(frame["item_id"]), frame)
 
 
 def load_split(workspace: Path) -> Split:
@@ -362,8 +362,8 @@ def write_texts(work: Path, catalog: Catalog, report: Prepared) -> None:
 
 def _events(kept: Interactions) -> pl.DataFrame:
     columns: dict[str, Any] = {
-        "user_id": pl.Series(kept.users.ids, dtype=pl.String).gather(kept.user),
-        "item_id": pl.Series(kept.items.ids, dtype=pl.String).gather(kept.item),
+        "user_id": kept.users.texts.gather(kept.user),
+        "item_id": kept.items.texts.gather(kept.item),
     }
     if kept.rating is not None:
         columns["rating"] = kept.rating

@@ -18,6 +18,8 @@ from hyperllm.errors import DataError, MisalignedArrays
 from hyperllm.ids import Vocabulary
 
 KIND = "semantics"
+_AT_ONCE = 65_536
+"""Rows that are checked together."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Semantics:
                     f"{what} vectors have shape {vectors.shape}; expected one row for each of the "
                     f"{len(vocabulary):,} {what}s. Are they from another data set or split?"
                 )
-            if not np.isfinite(vectors).all():
+            if not all(np.isfinite(vectors[at : at + _AT_ONCE]).all() for at in range(0, len(vectors), _AT_ONCE)):
                 raise DataError(f"{what} vectors hold a value that is not finite")
         if self.user_vectors.shape[1] != self.item_vectors.shape[1]:
             raise MisalignedArrays(

@@ -57,8 +57,9 @@ class Split:
     ) -> None:
         """Write the artifact ``folder``: ids and one Parquet table a part."""
         counts = {name: len(self.part(name)) for name in PARTS}
-        users = pl.Series(self.users.ids, dtype=pl.String)
-        with self.writing(folder, users, self.items, counts, config=config, inputs=inputs, facts=facts) as work:
+        with self.writing(
+            folder, self.users.texts, self.items, counts, config=config, inputs=inputs, facts=facts
+        ) as work:
             for name, pairs in [*((name, self.part(name)) for name in PARTS), (_GIVEN, self.given)]:
                 if name == _GIVEN and not len(pairs):
                     continue
@@ -80,7 +81,7 @@ class Split:
         facts = {**(facts or {}), **counts, "item_ids": items.fingerprint}
         with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
             pl.DataFrame({"user_id": users}).write_parquet(work / "users.parquet")
-            pl.DataFrame({"item_id": items.ids}).write_parquet(work / "items.parquet")
+            pl.DataFrame({"item_id": items.texts}).write_parquet(work / "items.parquet")
             yield work
 
     @classmethod
@@ -92,8 +93,8 @@ class Split:
             frame = pl.read_parquet(folder / f"{name}.parquet")
             parts[name] = Pairs(frame["user"].to_numpy(), frame["item"].to_numpy())
         return cls(
-            users=Vocabulary(tuple(pl.read_parquet(folder / "users.parquet")["user_id"])),
-            items=Vocabulary(tuple(pl.read_parquet(folder / "items.parquet")["item_id"])),
+            users=Vocabulary(pl.read_parquet(folder / "users.parquet")["user_id"]),
+            items=Vocabulary(pl.read_parquet(folder / "items.parquet")["item_id"]),
             **parts,
         )
 

@@ -76,12 +76,12 @@ class TagGraph:
         }
         with artifacts.writing(folder, KIND, config=config, inputs=inputs, facts=facts) as work:
             level = pl.Series([None if v == UNKNOWN_LEVEL else int(v) for v in self.level], dtype=pl.Int8)
-            pl.DataFrame({"tag_id": self.tags.ids, "tag": self.names, "level": level}).write_parquet(
+            pl.DataFrame({"tag_id": self.tags.texts, "tag": self.names, "level": level}).write_parquet(
                 work / "tags.parquet"
             )
             _edges(self.tag_items, ("tag", "item")).write_parquet(work / "tag_items.parquet")
             _edges(self.tag_edges, ("tag_a", "tag_b")).write_parquet(work / "tag_edges.parquet")
-            pl.DataFrame({"item_id": self.items.ids}).write_parquet(work / "items.parquet")
+            pl.DataFrame({"item_id": self.items.texts}).write_parquet(work / "items.parquet")
             if report is not None:
                 artifacts.write_json(work / "report.json", report)
 
@@ -91,8 +91,8 @@ class TagGraph:
         manifest = artifacts.read(folder, KIND)
         tags = pl.read_parquet(folder / "tags.parquet")
         return cls(
-            tags=Vocabulary(tuple(tags["tag_id"])),
-            items=Vocabulary(tuple(pl.read_parquet(folder / "items.parquet")["item_id"])),
+            tags=Vocabulary(tags["tag_id"]),
+            items=Vocabulary(pl.read_parquet(folder / "items.parquet")["item_id"]),
             names=tuple(tags["tag"]),
             level=tags["level"].fill_null(UNKNOWN_LEVEL).cast(pl.Int64).to_numpy(),
             tag_items=pl.read_parquet(folder / "tag_items.parquet").to_numpy().astype(np.int64),

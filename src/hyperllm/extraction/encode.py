@@ -8,7 +8,7 @@ interrupted call goes on, and a grown catalogue costs its new texts only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,15 +18,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hyperllm import artifacts
-from hyperllm.artifacts import digest
-from hyperllm.data.prepare import load_catalog, load_split
+from hyperllm.data.prepare import load_split
 from hyperllm.data.semantics import KIND, Semantics
 from hyperllm.data.sets import IMPORTED, NONE, chosen
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import ConfigError, DataError, choose
-from hyperllm.extraction import profiles as written
-from hyperllm.extraction.tagged import TEXT_CHARACTERS, tagged_text
+from hyperllm.extraction.corpus import Corpus, Texts, in_blocks, rows_in_order, with_summaries
 from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.extraction.vectors import read_vectors
 from hyperllm.llm.chats import folder_name
@@ -98,13 +96,13 @@ def embed(
     if encoder.startswith("file:"):
         return _import(workspace, Path(encoder.removeprefix("file:")).expanduser(), split)
     profiles = chosen(workspace, "profiles", None) if profiles == NEWEST else profiles
-    texts, user_texts, source = _texts(workspace, split, profiles, tags, users)
+    corpus, source = _corpus(workspace, split, profiles, tags, users)
     notes: list[str] = []
     remote = RemoteEncoder(workspace / LEDGER, base_url, dimensions, workers, price)
     with opened_encoder(encoder, remote, threads=threads, say=notes.append) as model:
         name = folder_name(model.name)
         config = {"encoder": model.name, "version": model.version, "users": users, **source}
-        inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": digest([texts, user_texts])}
+        inputs = {"split": artifacts.fingerprint(workspace / "split"), "texts": corpus.digest}
         folder = workspace / "semantics" / name
         if artifacts.is_current(folder, KIND, config=config, inputs=inputs):
             made = artifacts.peek(folder)
@@ -112,8 +110,8 @@ def embed(
             return Embedded(name, folder, made.facts["dim"], tuple(notes), skipped=True)
         size = max(BLOCK, GROUP * workers) if encoder.startswith(OPENAI) else BLOCK
         with VectorStore.opened(folder.with_name("vectors.sqlite")) as store:
-            vectors = (encoding or encode)(model, [*texts, *user_texts], store, size=size, progress=progress)
-    items, people = vectors[: len(texts)], vectors[len(texts) :]
+            vectors = (encoding or encode)(model, corpus, store, size=size, progress=progress)
+    items, people = vectors[: len(split.items)], vectors[len(split.items) :]
     if users == "mean":
         people = mean_of_training_items(split, items)
     Semantics(split.users, split.items, people, items).save(folder, config=config, inputs=inputs)
@@ -128,24 +126,14 @@ def mean_of_training_items(split: Split, items: Matrix) -> Matrix:
     told = sparse.diags(items.any(axis=1).astype(np.float32))
     matrix = sparse.csr_matrix(matrix @ told)
     count = np.maximum(np.asarray(matrix.sum(axis=1)), 1.0)
-    return np.asarray((matrix @ items) / count, dtype=np.float32)
+    total = matrix @ items
+    return np.divide(total, count, out=total, casting="same_kind")
 
 
-def item_texts(texts: Sequence[str], tags: TagGraph | None) -> list[str]:
-    """Each text, then ``Tags: a, b, …``; an item without either gives an empty string."""
-    if tags is None:
-        return list(texts)
-    spread = np.bincount(tags.tag_items[:, 0], minlength=len(tags.tags))
-    named: list[list[int]] = [[] for _ in texts]
-    for tag, item in tags.tag_items:
-        named[item].append(int(tag))
-    return [tagged_text(text, mine, tags.names, spread) for text, mine in zip(texts, named, strict=True)]
-
-
-def _texts(
+def _corpus(
     workspace: Path, split: Split, profiles: str | None, tags: str | None, users: str
-) -> tuple[list[str], list[str], dict[str, Any]]:
-    """(item texts, user texts, what they were made of)."""
+) -> tuple[Corpus, dict[str, Any]]:
+    """The texts, and what they are made of."""
     if users not in ("mean", "summary"):
         raise ConfigError(f"users is 'mean' or 'summary'; found {users!r}")
     if users == "summary" and profiles is None:
@@ -154,18 +142,11 @@ def _texts(
     graph = None if tag_set is None else TagGraph.load(workspace / "tags" / tag_set)
     if graph is not None and graph.items != split.items:
         raise DataError(f"the tag set {tag_set!r} belongs to other items than the split; make it again")
-    texts = load_catalog(workspace).take(split.items).texts(limit=TEXT_CHARACTERS)
-    people: list[str] = []
+    corpus = Corpus(split.items, rows_in_order(workspace, split.items), graph)
     if profiles is not None:
-        folder = workspace / "profiles" / profiles
-        summary = {p.item_id: p.summary for p in written.load_items(folder)}
-        texts = [summary.get(i) or text for i, text in zip(split.items.ids, texts, strict=True)]
-        if users == "summary":
-            told = {p.user_id: p.summary for p in written.load_users(folder)}
-            if not told:
-                raise ConfigError(f"the profile set {profiles!r} has no user summaries; use users=mean")
-            people = [told.get(u, "") for u in split.users.ids]
-    return item_texts(texts, graph), people, {"profiles": profiles, "tags": tag_set}
+        told = split.users if users == "summary" else None
+        corpus = with_summaries(corpus, workspace / "profiles" / profiles, told)
+    return corpus, {"profiles": profiles, "tags": tag_set}
 
 
 class Encoding(Protocol):
@@ -174,7 +155,7 @@ class Encoding(Protocol):
     def __call__(
         self,
         model: TextEncoder,
-        texts: Sequence[str],
+        texts: Texts,
         store: VectorStore,
         *,
         size: int,
@@ -185,15 +166,30 @@ class Encoding(Protocol):
 
 
 def encode(
-    model: TextEncoder, texts: Sequence[str], store: VectorStore, *, size: int, progress: Progress | None = None
+    model: TextEncoder, texts: Texts, store: VectorStore, *, size: int, progress: Progress | None = None
 ) -> Matrix:
     """(n, d) in blocks of ``size``; what was encoded before, here or before an interruption, is read back."""
-    found: list[Matrix] = []
-    for start in range(0, len(texts), size):
-        found.append(_block(model, texts[start : start + size], store))
-        if progress is not None:
-            progress(min(start + size, len(texts)), len(texts))
-    return np.concatenate(found) if found else np.zeros((0, model.dim), dtype=np.float32)
+
+    def blocks() -> Iterator[Matrix]:
+        done = 0
+        for block in in_blocks(texts, size):
+            yield _block(model, block, store)
+            done += len(block)
+            if progress is not None:
+                progress(done, len(texts))
+
+    return put_together(blocks(), len(texts), model.dim)
+
+
+def put_together(blocks: Iterable[Matrix], rows: int, dim: int) -> Matrix:
+    """(rows, d) of blocks of rows, held once; ``dim`` columns where there is no block."""
+    whole, start = np.zeros((rows, dim), dtype=np.float32), 0
+    for block in blocks:
+        if not start and block.shape[1] != dim:  # a server's model, which says so with its first vectors
+            whole = np.zeros((rows, block.shape[1]), dtype=np.float32)
+        whole[start : start + len(block)] = block
+        start += len(block)
+    return whole
 
 
 def label(model: TextEncoder) -> str:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -31,7 +33,7 @@ from hyperllm.llm.gate import Gate
 from hyperllm.llm.ledger import NAME as LEDGER
 from hyperllm.llm.ledger import Call, Ledger, Verdict
 from hyperllm.llm.prices import Price
-from hyperllm.scale.blocks import rows_of, through, watched, written
+from hyperllm.scale.blocks import MANY, TRIES, BlockWorker, through, watched, written
 from hyperllm.scale.book import Answered, Book, Failed, Judged, Known, News, Refused, Standing
 from hyperllm.scale.cluster import Cluster
 
@@ -43,10 +45,14 @@ ROUNDS = 16
 LEAST = 64
 ENGINE_BLOCK = 2048
 """Questions of a block for a model in the workers, which works on hundreds at once."""
+BEAT_S = 5.0
+"""Between two signs of life of a worker."""
 LATER_S = 0.05
 """How long news waits for the next call to travel with."""
 WAITS = 0.5
 """Processors that a worker takes whose model is at a server."""
+KILLED = f"{TRIES} processes died with it, one after the other"
+"""Why a question is quarantined that no process survives."""
 _ABOUT = {"kind": pa.string(), "about": pa.string(), "key": pa.binary()}
 QUESTION = pa.schema({**_ABOUT, "text": pa.string()})
 END = pa.schema({**_ABOUT, "verdict": pa.string(), "reason": pa.string()})
@@ -88,6 +94,25 @@ class Desk:
             raise ProviderUnavailable(
                 "the process that keeps the ledger is dead; what was answered is kept, repeat the command to go on"
             ) from None
+
+    @contextmanager
+    def hearing(self, who: str) -> Generator[None]:
+        """For the length of the block the book hears that this process lives, whatever it is busy with."""
+        done = Event()
+
+        def beat() -> None:
+            with suppress(ProviderUnavailable):  # the next one who asks the book says that it is dead
+                self.ask("alive", who)
+                while not done.wait(BEAT_S):
+                    self.ask("alive", who)
+
+        thread = Thread(target=beat, name="signs of life", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def watched(self, work: Callable[[], T], show: Callable[[Standing], object]) -> T:
         """What ``work`` returns, while it is shown how far the workers are; an interruption lets them finish calls."""
@@ -182,7 +207,14 @@ class RayAsking:
             return ask_engine(paths, self.config, self.cluster, book)
         told_to_each = self.config, caller.price, crew, book
         needs = _processors(self.config)
-        return list(through(paths, AskingWorker, told_to_each, processes=crew.processes, num_cpus=needs))
+        tables: list[pa.Table] = []
+        killers = 0
+        for table in through(paths, AskingWorker, told_to_each, processes=crew.processes, num_cpus=needs):
+            tables.append(table)
+            killers += table["reason"].to_pylist().count(KILLED)
+            if killers >= MANY:
+                book.ask("stop", "", f"{killers} questions killed {TRIES} processes each; repeat the command to go on")
+        return tables
 
 
 def _row(question: Question[Any]) -> dict[str, Any]:
@@ -209,30 +241,40 @@ def _count(tables: Sequence[pa.Table], ledger: Ledger, outcome: Outcome) -> None
                 outcome.count(row["kind"], row["about"], *found)
 
 
-class AskingWorker:
+class AskingWorker(BlockWorker):
     """One of the processes that ask: a model, a gate, and a block of questions at a time."""
+
+    schema = END
 
     def __init__(self, config: ExtractConfig, price: Price | None, crew: Crew, book: Desk) -> None:
         self._config = replace(config, workers=crew.places)
         self._price = price
         self._book = book
+        self._who = uuid4().hex
         self._asker = Asker(*identity(config), Prompts.load(config.prompt), config.set_name, self._connect)
         self._gate = crew.gate(calls_per_minute=config.calls_per_minute, tokens_per_minute=config.tokens_per_minute)
 
     def _connect(self) -> Any:
         return chat_of(self._config)
 
-    def __call__(self, paths: pa.Table) -> pa.Table:
-        """How the questions of these blocks ended; those that did not are left out."""
-        return pa.Table.from_pylist([end for rows in rows_of(paths) for end in self._block(rows)], schema=END)
+    def name(self, row: dict[str, Any]) -> str:
+        """Whom a question is about."""
+        return f"{row['kind']} {row['about']}"
 
-    def _block(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def given_up(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A question that killed every process which asked it is quarantined."""
+        self._book.ask("tell", [Judged(self._asker.call(self._question(row), 1), "quarantined", KILLED)])
+        return {**{name: row[name] for name in _ABOUT}, "verdict": "quarantined", "reason": KILLED}
+
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """How these questions ended; those that did not are left out."""
         known: list[Known] | None = self._book.ask("lease", [(row["key"], row["about"]) for row in rows])
         if known is None:
             return
         with Echo.in_memory() as ledger, ExitStack() as flushed:
-            caller = Reporter(self._book, ledger, self._gate, self._price)
+            caller = Reporter(self._book, ledger, self._gate, self._price, self._who)
             ledger.reporter = caller
+            flushed.enter_context(self._book.hearing(self._who))
             flushed.callback(caller.flush)
             questions = [self._question(row) for row in rows]
             for question, found in zip(questions, known, strict=True):
@@ -283,9 +325,10 @@ class Echo(Ledger):
 class Reporter(Caller):
     """A caller whose every call is on record in the book before it is sent."""
 
-    def __init__(self, book: Desk, ledger: Ledger, gate: Gate, price: Price | None) -> None:
+    def __init__(self, book: Desk, ledger: Ledger, gate: Gate, price: Price | None, who: str) -> None:
         super().__init__(ledger, gate, price=price)
         self._book = book
+        self._who = who
         self._news: list[News] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -297,7 +340,7 @@ class Reporter(Caller):
         return await super().ask(call, lambda: self._on_record(call, cost, send), tokens=tokens, longest=longest)
 
     async def _on_record(self, call: Call, cost: float, send: Callable[[], Awaitable[Reply]]) -> Reply:
-        row: int | None = await self._book.actor.begin.remote(call, cost, self._taken())
+        row: int | None = await self._book.actor.begin.remote(call, cost, self._taken(), self._who)
         if row is None:
             raise BudgetReached
         began = time.monotonic()

@@ -3,7 +3,8 @@
 A worker asks to `Book.begin` a call and sends it only when the row is on disk and its dearest outcome is set aside from
 the budget; what came of it, it tells with its next call's row, or a moment later. So the rules of the ledger hold for a
 cluster as they do for one process: a call is on record before it is sent, a recorded call is never paid for twice, and
-a worker that dies costs the calls it had on their way; they are marked ``lost`` when its questions are given out again.
+a worker that dies costs the calls it had on their way; they are marked ``lost`` when its questions are given out again,
+or when the worker has not been heard of for `SILENT_S`: others may wait for what is set aside for them.
 
 Knows rows, questions and dollars. Does not know what is asked, nor Ray: it is an ordinary object, which
 `hyperllm.scale.asking` makes an actor.
@@ -11,6 +12,7 @@ Knows rows, questions and dollars. Does not know what is asked, nor Ray: it is a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +23,9 @@ from hyperllm.errors import ConfigError, HyperLLMError, ProviderRefused, Provide
 from hyperllm.llm.caller import Budget, BudgetReached
 from hyperllm.llm.chat import Reply
 from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
+
+SILENT_S = 30.0
+"""After so long without a sign of life a worker is taken for dead; should it answer all the same, that is written."""
 
 
 @dataclass(frozen=True)
@@ -88,27 +93,40 @@ class Standing:
     failure: HyperLLMError | None
 
 
+@dataclass(frozen=True)
+class _OnItsWay:
+    """A call that was sent: its question, what is set aside for it, and the worker that waits for it."""
+
+    question: bytes
+    cost: float
+    who: str
+
+
 @dataclass
 class _Sent:
-    """Calls on their way: each row's question and what is set aside for it, and the rows of each question."""
+    """Calls on their way by row, and the rows of each question."""
 
-    calls: dict[int, tuple[bytes, float]] = field(default_factory=dict[int, tuple[bytes, float]])
+    calls: dict[int, _OnItsWay] = field(default_factory=dict[int, _OnItsWay])
     rows: dict[bytes, set[int]] = field(default_factory=dict[bytes, set[int]])
 
-    def add(self, row: int, question: bytes, cost: float) -> None:
-        self.calls[row] = question, cost
-        self.rows.setdefault(question, set()).add(row)
+    def add(self, row: int, call: _OnItsWay) -> None:
+        self.calls[row] = call
+        self.rows.setdefault(call.question, set()).add(row)
 
     def drop(self, row: int) -> float | None:
         """What was set aside for a row; None where it ended before."""
         if row not in self.calls:
             return None
-        question, cost = self.calls.pop(row)
-        rows = self.rows[question]
+        call = self.calls.pop(row)
+        rows = self.rows[call.question]
         rows.remove(row)
         if not rows:
-            del self.rows[question]
-        return cost
+            del self.rows[call.question]
+        return call.cost
+
+    def of(self, who: str) -> list[int]:
+        """The rows of one worker."""
+        return [row for row, call in self.calls.items() if call.who == who]
 
 
 class Book:
@@ -124,6 +142,8 @@ class Book:
         self._sent = _Sent()
         self._asking: dict[bytes, str] = {}
         """Questions that a worker has, and whom each is about."""
+        self._heard: dict[str, float] = {}
+        """When each worker gave its last sign of life."""
         self._read = self._wrote = 0
         """Tokens."""
         self._ended = 0
@@ -147,27 +167,37 @@ class Book:
             return Known(verdict, {})
         if self._asking.setdefault(key, about) != about:
             return Known(None, {}, elsewhere=True)
-        for row in tuple(self._sent.rows.get(key, ())):
-            self._ledger.gone(row)
-            self._ended_call(row)
+        self._lose(tuple(self._sent.rows.get(key, ())))
         replies = {turn: found for turn in (1, 2) if (found := self._ledger.reply(key, turn)) is not None}
         return Known(None, replies)
 
-    async def begin(self, call: Call, cost: float, news: Sequence[News] = ()) -> int | None:
+    async def alive(self, who: str) -> None:
+        """A worker's sign of life, due every few seconds while it asks; those without one are looked for meanwhile."""
+        now = self._heard[who] = time.monotonic()
+        for silent in [other for other, heard in self._heard.items() if now - heard > SILENT_S]:
+            del self._heard[silent]
+            self._lose(self._sent.of(silent))
+
+    async def begin(self, call: Call, cost: float, news: Sequence[News] = (), who: str = "") -> int | None:
         """A row for a call that may cost so much, settled; None where the budget has no room for it, or all shall stop.
 
-        Waits while calls on their way may still make room. ``news`` of earlier calls is written with it.
+        Waits while calls on their way may still make room; a worker (``who``) that dies meanwhile gets nothing.
+        ``news`` of earlier calls is written with it.
         """
         self._write(news)
         if self._over:
             return None
+        self._heard[who] = time.monotonic()
         try:
             await self._budget.reserve(cost)
         except BudgetReached:
             self._broke = True
             return None
+        if who not in self._heard:
+            self._budget.release(cost)
+            return None
         row = self._ledger.begin(call)
-        self._sent.add(row, call.question, cost)
+        self._sent.add(row, _OnItsWay(call.question, cost, who))
         return row
 
     async def tell(self, news: Sequence[News]) -> None:
@@ -195,6 +225,7 @@ class Book:
     def _write(self, news: Sequence[News]) -> None:
         for one in news:
             if isinstance(one, Judged):
+                self._lose(tuple(self._sent.rows.get(one.call.question, ())))  # of a question that was given up
                 self._ledger.judge(one.call, one.verdict, one.reason)
                 self._asking.pop(one.call.question, None)
                 self._ended += 1
@@ -217,6 +248,12 @@ class Book:
         self._read += sent
         self._wrote += written
         self._budget.spent += price_usd or 0.0
+
+    def _lose(self, rows: Sequence[int]) -> None:
+        """Whoever waited for these calls is dead."""
+        for row in rows:
+            self._ledger.gone(row)
+            self._ended_call(row)
 
     def _ended_call(self, row: int) -> None:
         """What was set aside for a call is free again."""

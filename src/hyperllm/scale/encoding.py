@@ -7,18 +7,22 @@ on their way at once. Does not know whose texts they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hyperllm.errors import ConfigError, HyperLLMError
-from hyperllm.extraction.encode import Matrix, Progress, label
-from hyperllm.extraction.vector_store import Row, VectorStore, key
+from hyperllm.extraction.corpus import Texts, in_blocks
+from hyperllm.extraction.encode import Matrix, Progress, label, put_together
+from hyperllm.extraction.vector_store import VectorStore, key
 from hyperllm.llm.encoder import TextEncoder
 from hyperllm.llm.encoders import make_encoder
 from hyperllm.llm.ledger import NAME as LEDGER
@@ -26,7 +30,7 @@ from hyperllm.llm.openai import endpoint
 from hyperllm.llm.openai_encoder import GROUP, OpenAIEncoder
 from hyperllm.llm.prices import Price
 from hyperllm.scale.asking import WAITS, Crew, Desk, Echo, Reporter, opened_book
-from hyperllm.scale.blocks import rows_of, through, written
+from hyperllm.scale.blocks import BlockWorker, through, written
 from hyperllm.scale.book import Standing
 from hyperllm.scale.cluster import Cluster
 
@@ -34,7 +38,11 @@ FOLDER = ".encoding"
 """Where blocks of texts wait, in the workspace."""
 TEXT = pa.schema({"key": pa.binary(), "text": pa.string()})
 VECTOR = pa.schema({"key": pa.binary(), "vector": pa.binary()})
+KEY = np.dtype("V32")
+Keys = npt.NDArray[np.void]
 _AT_ONCE = 4096
+_SHOWN = 60
+"""Characters of a text that a person is shown."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +76,26 @@ class RayEncoding:
     def __call__(
         self,
         model: TextEncoder,
-        texts: Sequence[str],
+        texts: Texts,
         store: VectorStore,
         *,
         size: int,
         progress: Progress | None = None,
     ) -> Matrix:
         """(n, d); what the store holds is read back, and the rest is encoded."""
-        keys = [key(label(model), text) for text in texts]
-        fresh = _unknown(keys, texts, store)
-        rows = ({"key": k, "text": text} for k, text in fresh.items())
+        keys = np.empty(len(texts), dtype=KEY)
+        rows = _unknown(label(model), texts, store, keys)
         if isinstance(model, OpenAIEncoder):
-            self._at_a_server(model, rows, len(fresh), store, progress)
+            self._at_a_server(model, rows, store, progress)
         else:
             recipe, processes = Recipe(model.name, label(model)), self.cluster.cpus
-            self._through(recipe, rows, len(fresh), size, processes, 1.0, store, progress)
-        return _gathered(keys, store, model.dim)
+            self._through(recipe, rows, size, processes, 1.0, store, progress)
+        return put_together(_kept(keys, store), len(texts), model.dim)
 
     def _at_a_server(
         self,
         model: OpenAIEncoder,
         rows: Iterator[dict[str, Any]],
-        total: int,
         store: VectorStore,
         progress: Progress | None,
     ) -> None:
@@ -98,7 +104,7 @@ class RayEncoding:
             remote = RemoteModel(model.at.base_url, model.dimensions, model.series, model.caller.price, crew, book)
             recipe = Recipe(model.name, label(model), remote)
             with book.explaining():
-                self._through(recipe, rows, total, GROUP * crew.places, crew.processes, WAITS, store, progress)
+                self._through(recipe, rows, GROUP * crew.places, crew.processes, WAITS, store, progress)
             standing: Standing = book.ask("close")
         if standing.failure is not None:
             raise standing.failure
@@ -107,7 +113,6 @@ class RayEncoding:
         self,
         recipe: Recipe,
         rows: Iterator[dict[str, Any]],
-        total: int,
         size: int,
         processes: int,
         processors: float,
@@ -119,6 +124,7 @@ class RayEncoding:
         with written(self.workspace / FOLDER, rows, TEXT, size) as paths:
             if not paths:
                 return
+            total = sum(pq.read_metadata(path).num_rows for path in paths)
             for table in through(paths, EncodingWorker, (recipe,), processes=processes, num_cpus=processors):
                 made = zip(table["key"].to_pylist(), table["vector"].to_pylist(), strict=True)
                 store.put({k: np.frombuffer(raw, dtype=np.float32) for k, raw in made})
@@ -127,32 +133,37 @@ class RayEncoding:
                     progress(done, total)
 
 
-def _unknown(keys: Sequence[bytes], texts: Sequence[str], store: VectorStore) -> dict[bytes, str]:
-    """The texts that the store lacks, each once."""
-    fresh: dict[bytes, str] = {}
+def _unknown(version: str, texts: Iterable[str], store: VectorStore, keys: Keys) -> Iterator[dict[str, Any]]:
+    """The texts that the store lacks, each once, as rows of `TEXT`; ``keys`` (n,) of all texts is filled."""
+    fresh: set[bytes] = set()
+    start = 0
+    for block in in_blocks(texts, _AT_ONCE):
+        named = [key(version, text) for text in block]
+        keys[start : start + len(block)] = np.frombuffer(b"".join(named), dtype=KEY)
+        start += len(block)
+        known = store.get(named)
+        for one, text in zip(named, block, strict=True):
+            if one not in known and one not in fresh:
+                fresh.add(one)
+                yield {"key": one, "text": text}
+
+
+def _kept(keys: Keys, store: VectorStore) -> Iterator[Matrix]:
+    """The vectors of the store, in the order of ``keys``."""
     for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
+        part = keys[start : start + _AT_ONCE].tolist()
         known = store.get(part)
-        pairs = zip(part, texts[start : start + _AT_ONCE], strict=True)
-        fresh |= {k: text for k, text in pairs if k not in known}
-    return fresh
+        yield np.stack([known[k] for k in part])
 
 
-def _gathered(keys: Sequence[bytes], store: VectorStore, dim: int) -> Matrix:
-    """(n, d) from the store."""
-    found: list[Matrix] = []
-    for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
-        known: Mapping[bytes, Row] = store.get(part)
-        found.append(np.stack([known[k] for k in part]))
-    return np.concatenate(found) if found else np.zeros((0, dim), dtype=np.float32)
-
-
-class EncodingWorker:
+class EncodingWorker(BlockWorker):
     """One of the processes that encode: an encoder, and a block of texts at a time."""
+
+    schema = VECTOR
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._who = uuid4().hex
         self._local = None if recipe.remote is not None else make_encoder(recipe.name, threads=1, fall_back=False)
         self._gate = None if recipe.remote is None else recipe.remote.crew.gate()
         if self._local is not None and label(self._local) != recipe.label:
@@ -161,11 +172,13 @@ class EncodingWorker:
                 "install the same version everywhere"
             )
 
-    def __call__(self, paths: pa.Table) -> pa.Table:
-        """The vectors of these blocks."""
-        return pa.Table.from_pylist([made for rows in rows_of(paths) for made in self._block(rows)], schema=VECTOR)
+    def name(self, row: dict[str, Any]) -> str:
+        """How a text begins, and its length."""
+        text = row["text"]
+        return f"the text of {len(text):,} characters that begins {text[:_SHOWN]!r}"
 
-    def _block(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The vectors of these texts."""
         texts = [row["text"] for row in rows]
         vectors = self._local.encode(texts) if self._local is not None else self._asked(texts)
         if vectors is not None:
@@ -180,7 +193,8 @@ class EncodingWorker:
         if remote.book.ask("lease", []) is None:
             return None
         with Echo.in_memory() as ledger, ExitStack() as flushed:
-            caller = ledger.reporter = Reporter(remote.book, ledger, self._gate, remote.price)
+            caller = ledger.reporter = Reporter(remote.book, ledger, self._gate, remote.price, self._who)
+            flushed.enter_context(remote.book.hearing(self._who))
             flushed.callback(caller.flush)
             at = endpoint(remote.base_url)
             model = OpenAIEncoder(self._recipe.name, at, caller, remote.dimensions, series=remote.series)

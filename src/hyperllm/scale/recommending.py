@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from hyperllm import artifacts
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.evaluation.rank import check_k
-from hyperllm.scale.blocks import rows_of, through, written
+from hyperllm.scale.blocks import BlockWorker, through, written
 from hyperllm.scale.cluster import Cluster
 from hyperllm.serving.additions import Additions
 from hyperllm.serving.arrange import Order
@@ -34,7 +34,7 @@ from hyperllm.serving.storage import find
 Progress = Callable[[int, int], object]
 BLOCK = 4 * BATCH
 """Users of a file."""
-PROCESS_BYTES, ID_BYTES = 300_000_000, 200
+PROCESS_BYTES, ID_BYTES = 300_000_000, 90
 """What a process holds for itself, beside the arrays that a machine holds once: libraries, and the names of all ids."""
 ABOUT = "made_from"
 _USERS = pa.schema({"start": pa.int64(), "stop": pa.int64(), "part": pa.string()})
@@ -161,16 +161,23 @@ def _groups(files: Sequence[Path]) -> Iterator[pl.DataFrame]:
                 yield frame
 
 
-class RecommendingWorker:
+class RecommendingWorker(BlockWorker):
     """One of the processes that rank: a model, and a block of users at a time."""
+
+    schema = _WRITTEN
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._shop = Recommender.load(wanted.folder)
 
-    def __call__(self, paths: pa.Table) -> pa.Table:
-        """Write the files of these blocks; how many users and rows are in each."""
-        return pa.Table.from_pylist([self._write(**row) for rows in rows_of(paths) for row in rows], schema=_WRITTEN)
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Write the files of these blocks of users; how many users and rows are in each."""
+        return (self._write(**row) for row in rows)
+
+    def name(self, row: dict[str, Any]) -> str:
+        """The users of a file."""
+        first, last = self._shop.users.take([row["start"], row["stop"] - 1])
+        return f"the {row['stop'] - row['start']:,} users from {first!r} to {last!r}"
 
     def _write(self, *, start: int, stop: int, part: str) -> dict[str, int]:
         scratch = Path(f"{part}.partial")

@@ -172,7 +172,7 @@ def _placed(model: ScoreModel, group: Sequence[Added], method: Method, encoder: 
     elif made_by is not None and not encoder:
         encoder.append(encoder_for(model)[0])
     frame = pl.DataFrame([dict(added.row) for added in group], schema=SCHEMA)
-    new = Catalog(Vocabulary(tuple(frame["item_id"])), frame)
+    new = Catalog(Vocabulary(frame["item_id"]), frame)
     profiles = {added.item_id: added.profile for added in group if added.profile is not None}
     encode = None if vectors is not None or made_by is None else encoder[0]
     try:

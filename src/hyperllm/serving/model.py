@@ -193,7 +193,7 @@ class ScoreModel:
             arrays["user_vectors"] = self.user_vectors
         else:
             arrays |= storage.from_csr("user_vectors", self.user_vectors)
-        lists: dict[str, Any] = {"users": self.users.ids, "items": self.items.ids}
+        lists: dict[str, Any] = {"users": self.users.texts.to_list(), "items": self.items.texts.to_list()}
         if self.tags is not None:
             more, lists["tags"] = storage.from_tags(self.tags)
             arrays |= more
@@ -214,7 +214,7 @@ class ScoreModel:
         Raises `Incomplete`, `WrongKind` or `Corrupt`, each naming the folder and what to do.
         """
         with storage.reading(Path(folder)) as stored:
-            users, items = Vocabulary(tuple(stored.list("users"))), Vocabulary(tuple(stored.list("items")))
+            users, items = stored.ids("users"), stored.ids("items")
             about = stored.list("model")
             size = len(users), len(items)
             dense = stored.array("item_vectors")

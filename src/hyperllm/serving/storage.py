@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from hyperllm.ids import Vocabulary
 KIND = "model"
 SUBFOLDER = "model"
 _CATALOG = "catalog.parquet"
+_IDS_AT_ONCE = 4096
 _TITLES = {"item_id": pl.String, "title": pl.String}
 Part = TypeVar("Part")
 Arrays = dict[str, npt.NDArray[Any]]
@@ -81,6 +83,17 @@ class Stored:
         """One JSON value."""
         return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
+    def ids(self, name: str) -> Vocabulary:
+        """One list of ids, a piece at a time: as Python strings all of them would take several times as much."""
+        with (self.folder / f"{name}.json").open(encoding="utf-8", newline="\n") as lines:
+            if next(lines, "").strip() != "[":  # not written by `write`, an id a line
+                return Vocabulary(self.list(name))
+            pieces = [pl.Series(dtype=pl.String)]
+            while piece := list(islice(lines, _IDS_AT_ONCE)):
+                inner = "".join(piece).rstrip().removesuffix("]").rstrip().removesuffix(",")
+                pieces.append(pl.Series(values=json.loads(f"[{inner}]"), dtype=pl.String))
+        return Vocabulary.sealed(pl.concat(pieces))
+
     def csr(self, name: str, shape: tuple[int, int]) -> sparse.csr_matrix:
         """One CSR matrix, its indices checked against ``shape``."""
         indptr, indices = self.array(f"{name}.indptr"), self.array(f"{name}.indices")
@@ -95,7 +108,7 @@ class Stored:
         path = self.folder / _CATALOG
         if path.exists():
             return Catalog(items, pl.read_parquet(path))
-        titles = pl.DataFrame({"item_id": items.ids, "title": self.list("titles")}, schema_overrides=_TITLES)
+        titles = pl.DataFrame({"item_id": items.texts, "title": self.list("titles")}, schema_overrides=_TITLES)
         return Catalog.of(titles).take(items)
 
     def part(self, name: str, made: Callable[[Callable[[str], npt.NDArray[Any]], Any], Part]) -> Part | None:

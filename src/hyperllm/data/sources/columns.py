@@ -165,9 +165,7 @@ def _refuse(wrong: pl.Series, column: pl.Series, sentence: str, fix: str) -> Non
 def encode(values: pl.Series) -> tuple[Vocabulary, Rows]:
     """The vocabulary of a column of string ids, and its row numbers (n,)."""
     vocabulary = Vocabulary.of(values.unique())
-    table = pl.DataFrame(
-        {"id": list(vocabulary.ids), "row": np.arange(len(vocabulary))}, schema_overrides={"id": pl.String}
-    )
+    table = pl.DataFrame({"id": vocabulary.texts, "row": np.arange(len(vocabulary))})
     joined = pl.DataFrame({"id": values}).join(table, on="id", how="left", maintain_order="left")
     return vocabulary, joined["row"].to_numpy().astype(np.int64)
 

@@ -146,7 +146,7 @@ class _Work:
             for count, side in zip(counts, ("user", "item"), strict=True):
                 count += np.bincount(block[side], minlength=len(count))
         events.log.remove()
-        return _Data(users, Vocabulary(tuple(items)), log, *counts)
+        return _Data(users, Vocabulary(items), log, *counts)
 
     def _parts(self, data: _Data) -> split.Parts:
         rule, n = self.config.split, len(data.log)
@@ -211,9 +211,11 @@ class _Data:
 
     def named(self, rows: int) -> Iterator[pl.DataFrame]:
         """The events with their ids."""
-        items = pl.Series(self.items.ids, dtype=pl.String)
         for block in self.log.blocks(rows):
-            ids = {"user_id": self.users.gather(block.pop("user")), "item_id": items.gather(block.pop("item"))}
+            ids = {
+                "user_id": self.users.gather(block.pop("user")),
+                "item_id": self.items.texts.gather(block.pop("item")),
+            }
             yield pl.DataFrame({**ids, **block})
 
     def pairs(self, rows: int, found: split.Parts, part: int) -> Iterator[pl.DataFrame]:
