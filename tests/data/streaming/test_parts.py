@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperllm.data.sources.requests import TableRequest
 from hyperllm.data.streaming import encode
 from hyperllm.data.streaming.budget import Budget, Plan, resident_bytes, shown, size
 from hyperllm.data.streaming.encode import Collision, Ids, ordered
-from hyperllm.data.streaming.prepare import TableRequest, prepare_within
+from hyperllm.data.streaming.prepare import prepare_within
 from hyperllm.data.streaming.scratch import Buckets, Log
 from hyperllm.data.streaming.writing import group_sizes, regrouped
 from hyperllm.errors import ConfigError, DataError

@@ -69,6 +69,13 @@ def read_header(path: Path, *, folder: Path) -> pl.DataFrame:
         return header
 
 
+def row_bytes(path: Path, names: Sequence[str], *, folder: Path) -> int:
+    """What a row of the columns ``names`` takes in memory, judged by the first thousand; raises as `read_blocks`."""
+    with _lazily(path, folder) as frame:
+        first = frame.select(names).head(1000).collect()
+        return int(first.estimated_size()) // max(1, first.height)
+
+
 @contextmanager
 def _lazily(path: Path, folder: Path) -> Generator[pl.LazyFrame]:
     """The table in ``path``, not read yet; what goes wrong while it is read becomes a `DataError`."""
