@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hyperllm import artifacts
 from hyperllm.cli import main
 from hyperllm.data.prepare import PrepareConfig, Prepared, load_report, prepare
-from hyperllm.data.sources.requests import AmazonRequest, TableRequest
+from hyperllm.data.sources.requests import AmazonRequest, PublishedRequest, TableRequest
 from hyperllm.data.sources.table import read_table
-from hyperllm.data.streaming.budget import Plan
+from hyperllm.data.streaming.budget import Plan, resident_bytes
 from hyperllm.data.streaming.prepare import prepare_within
 from hyperllm.errors import ConfigError, DataError, HyperLLMError
 from hyperllm.experiments.recipe import Recipe, run
@@ -339,3 +339,34 @@ def test_a_recipe_takes_a_limit(tmp_path):
     (tmp_path / "shop.toml").write_text(text.format("four"))
     with pytest.raises(ConfigError, match="2GB"):
         run(Recipe.read(tmp_path / "shop.toml"), workspace=tmp_path / "v", say=lambda line: None)
+
+
+def test_a_published_split_is_read_whole_where_there_is_room(tmp_path):
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name, rows in (("train", "a\tb\nc\td\n"), ("valid", "a\td\n"), ("test", "c\tb\n")):
+        (folder / f"{name}.tsv").write_text("user_id\titem_id\n" + rows)
+    (folder / "items.tsv").write_text("item_id\ttitle\nb\tBall\nd\tDoll\n")
+    request = PublishedRequest(folder)
+    prepare(tmp_path / "a", request.read(), source=request.kind)
+    assert main(["prepare", str(tmp_path / "b"), "--published", str(folder), "--memory-limit", "4GB"]) == 0
+    assert files(tmp_path / "b") == files(tmp_path / "a")
+    with (folder / "items.tsv").open("a") as stream:
+        stream.write("x\t" + "word " * 2_000_000 + "\n")
+    with pytest.raises(DataError, match="too small"):
+        prepare_within(tmp_path / "c", request, limit="400MB")
+
+
+def test_only_texts_of_items_that_are_kept_must_fit(tmp_path):
+    pairs = [(user, item) for user in range(2) for item in range(300) if not user or item < 100]
+    clicks = saved(pl.DataFrame(pairs, schema=["user", "item"], orient="row"), tmp_path / "clicks.csv")
+    items = {"item": list(range(300)), "title": [f"{n} " + "word " * 20_000 for n in range(300)]}
+    request = TableRequest(clicks, saved(pl.DataFrame(items), tmp_path / "items.jsonl"))
+
+    def prepared(core: int) -> Prepared:
+        limit = f"{(resident_bytes() + 120 * 10**6) // 10**6}MB"
+        return prepare_within(tmp_path / "w", request, limit=limit, config=PrepareConfig(core=core))
+
+    with pytest.raises(DataError, match="too small"):
+        prepared(core=1)
+    assert prepared(core=2).card.items == 100

@@ -68,8 +68,8 @@ class _Work:
         recorded = whole.recorded(self.config, self.request.kind, source.reading)
         if whole.is_current(self.workspace, recorded, source.inputs):
             return whole.current(self.workspace)
-        events = source.events(self.budget, self._planned(0))
-        texts, notes = source.texts(events.items, self.budget, self._planned(BYTES * len(events.items))) or (None, [])
+        events = source.events(self.budget, self._planned)
+        texts, notes = source.texts(events.items, self.budget, self._planned) or (None, [])
         chosen = self._kept(events, source.reading.get("time"))
         data, kept_items, dropped = self._data(events, chosen), chosen.items, chosen.dropped
         del chosen  # a byte an event

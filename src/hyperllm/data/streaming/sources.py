@@ -16,12 +16,12 @@ import polars as pl
 from hyperllm.artifacts import file_digest
 from hyperllm.data.sources import amazon
 from hyperllm.data.sources.columns import Refused
-from hyperllm.data.sources.files import read_blocks, read_header, row_bytes
+from hyperllm.data.sources.files import read_ahead, read_blocks, read_header, row_bytes
 from hyperllm.data.sources.requests import AmazonRequest, TableRequest
 from hyperllm.data.sources.table import ItemColumns, ItemNames, Names, no_overlap, repeated
-from hyperllm.data.streaming.budget import Budget, Plan
-from hyperllm.data.streaming.encode import Ids, ordered, settled
-from hyperllm.data.streaming.events import EventFile, Events, read_reviews
+from hyperllm.data.streaming.budget import Budget
+from hyperllm.data.streaming.encode import BYTES, Ids, ordered, settled
+from hyperllm.data.streaming.events import EventFile, Events, Planned, read_reviews
 from hyperllm.data.streaming.texts import Texts
 
 
@@ -38,11 +38,11 @@ class Source(Protocol):
         """How the files are read; ``time`` is a column that might only number each user's events."""
         ...
 
-    def events(self, budget: Budget, plan: Plan) -> Events:
-        """All events."""
+    def events(self, budget: Budget, planned: Planned) -> Events:
+        """All events, ``planned`` for what is held beside a block."""
         ...
 
-    def texts(self, clicked: Ids, budget: Budget, plan: Plan) -> tuple[Texts, list[str]] | None:
+    def texts(self, clicked: Ids, budget: Budget, planned: Planned) -> tuple[Texts, list[str]] | None:
         """What is said of the items that were clicked, and notes; None where nothing was given that says anything."""
         ...
 
@@ -79,19 +79,21 @@ class _Tables:
         inputs["items"] = file_digest(request.items)
         return cls(inputs, {**file.reading, **columns.told()}, file, asked, request.items, columns)
 
-    def events(self, budget: Budget, plan: Plan) -> Events:
-        return self.file.events(budget, plan, time_asked=self.time_asked)
+    def events(self, budget: Budget, planned: Planned) -> Events:
+        return self.file.events(budget, planned, time_asked=self.time_asked)
 
-    def texts(self, clicked: Ids, budget: Budget, plan: Plan) -> tuple[Texts, list[str]] | None:
+    def texts(self, clicked: Ids, budget: Budget, planned: Planned) -> tuple[Texts, list[str]] | None:
         if self.items is None or self.columns is None:
             return None
         path, columns, where, folder = self.items, self.columns, repr(str(self.items)), self.file.folder / "items"
 
         def blocks(known: Texts) -> Iterator[pl.DataFrame]:
             del known  # which items are described counts, clicked or not
-            rows = plan.texts(row_bytes(path, columns.names(), folder=folder))
+            names = columns.names()
+            plan = planned(BYTES * len(clicked) + read_ahead(path, names, folder=folder))
+            rows = plan.texts(row_bytes(path, names, folder=folder))
             refused, before = None, 0
-            for block in read_blocks(path, columns.names(), rows=rows, folder=folder):
+            for block in read_blocks(path, names, rows=rows, folder=folder):
                 try:
                     yield columns.texts_of(block, where)
                 except Refused as error:
@@ -124,14 +126,14 @@ class _Amazon:
         inputs = {name: file_digest(path) for name, path in there.items()}
         return cls(inputs, reading, request.reviews, request.meta, folder)
 
-    def events(self, budget: Budget, plan: Plan) -> Events:
+    def events(self, budget: Budget, planned: Planned) -> Events:
         if not amazon.is_csv(self.reviews):
-            return read_reviews(self.reviews, self.folder, budget, plan)
+            return read_reviews(self.reviews, self.folder, budget, planned(0).block)
         file = EventFile.of(self.reviews, Names(*amazon.NEW), self.folder)
-        return file.events(budget, plan, time_asked=True)
+        return file.events(budget, planned, time_asked=True)
 
-    def texts(self, clicked: Ids, budget: Budget, plan: Plan) -> tuple[Texts, list[str]] | None:
-        del plan  # lines of metadata are always looked at by the thousand
+    def texts(self, clicked: Ids, budget: Budget, planned: Planned) -> tuple[Texts, list[str]] | None:
+        del planned  # lines of metadata are always looked at by the thousand
         if self.meta is None:
             return None
         path = self.meta

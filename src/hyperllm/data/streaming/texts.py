@@ -89,13 +89,18 @@ class Texts:
             stays = pl.Series(kept[frame["code"].to_numpy()])
             frame = frame.drop("code")
             others += _told(frame.filter(~stays))
-            frames.append(frame.filter(stays))
+            frames.append(_apart(frame.filter(stays)))
             size += int(frames[-1].estimated_size())
             self._budget.require(_COPIES * size)
         return Catalog.aligned(pl.concat(frames), items), others
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08}.parquet"
+
+
+def _apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with texts of their own: what polars filters keeps the texts of all rows alive."""
+    return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def _told(rows: pl.DataFrame) -> int:
