@@ -240,15 +240,18 @@ def test_item_texts(rows, items, endings, core, held_out, plan):
         both(folder, plan, {"core": core} | held_out, **request)
 
 
-def test_many_item_texts_in_any_order(tmp_path):
+@pytest.mark.parametrize("held_out", [{"cold_items": 0.1}, {"new_users": 0.1}])
+def test_many_item_texts_in_any_order(tmp_path, held_out):
     rng, rows = np.random.default_rng(0), 20_000
     items = rng.permutation(np.repeat(np.arange(9_000), 2))
     clicks = pl.DataFrame({"user": rng.integers(900, size=rows), "item": rng.integers(4_000, size=rows)})
     told = pl.DataFrame({"item": items, "title": [f"title {n}" if n % 3 else None for n in range(len(items))],
                          "categories": [f"all > kind {n % 7}" for n in range(len(items))]})  # fmt: skip
     request = {"interactions": saved(clicks, tmp_path / "c.parquet"), "items": saved(told, tmp_path / "i.csv")}
-    report = both(tmp_path, Plan(block=5_003, bucket=4_001), {"core": 4, "new_users": 0.1}, **request)
+    report = both(tmp_path, Plan(block=5_003, bucket=4_001), {"core": 4} | held_out, **request)
     assert isinstance(report, Prepared)
+    assert (report.cold is not None) == ("cold_items" in held_out)
+    assert (report.new is not None) == ("new_users" in held_out)
     assert any("repeat an item id" in warning for warning in report.warnings)
     assert any("described items have no interaction" in warning for warning in report.warnings)
 

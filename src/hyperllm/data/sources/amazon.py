@@ -16,6 +16,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ def reviews(path: Path) -> Iterator[Review]:
 
 def _finite(value: Any) -> float:
     number = float(value)
-    if not np.isfinite(number):
+    if not isfinite(number):
         raise ValueError(value)
     return number
 

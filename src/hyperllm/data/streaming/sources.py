@@ -150,6 +150,7 @@ def _collected(blocks: Callable[[Texts], Iterable[pl.DataFrame]], clicked: Ids, 
         texts = Texts(folder / f"texts-{seed}", clicked, budget, seed=seed)
         for block in blocks(texts):
             texts.add(block)
+        texts.forget()
         return texts
 
     return settled(read)
