@@ -6,11 +6,15 @@ and its children hold, 20 times a second, and kills the stage when that passes t
 saw, to the page (it also counts what this process holds, which is little). Resident memory counts mapped files as well,
 so it is stricter than a limit on what is allocated. Before, the same is tried in memory, which the limit should end.
 `--compare N` also prepares the first N events both ways, and says whether the artifacts are the same.
+
+`--amazon` instead generates JSON lines of reviews with texts and of metadata, five times as many products as reviewed,
+and prepares them both ways: in memory without a limit, and within `--limit`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -71,6 +75,32 @@ def generate(path: Path, events: int, *, seed: int = 0) -> None:
                 1_500_000_000 + start + rng.integers(86_400, size=rows),
             )
             writer.write_table(pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def generate_amazon(folder: Path, reviews: int, *, seed: int = 0) -> None:
+    """Reviews of some 450 characters in the layout of 2014, and metadata of some 1,000."""
+    from worlds import power_law
+
+    rng = np.random.default_rng(seed)
+    users, items = max(1, reviews // 6), max(1, reviews // 100)
+    words = np.array([f"word{number:04}" for number in range(2_000)])
+    texts = [json.dumps(" ".join(rng.choice(words, size=size))) for size in rng.integers(8, 64, size=5_000)]
+    with (folder / "reviews.json").open("w", encoding="utf-8") as stream:
+        for start in range(0, reviews, AT_ONCE // 10):
+            rows = min(AT_ONCE // 10, reviews - start)
+            drawn = power_law(users, rows, rng), power_law(items, rows, rng), rng.integers(len(texts), size=rows)
+            ratings, days = rng.choice(np.arange(1, 6), size=rows, p=RATINGS), rng.integers(4_000, size=rows)
+            stream.writelines(
+                f'{{"reviewerID": "A{user:013}", "asin": "B{item:09}", "reviewerName": "somebody", "helpful": [0, 0], '
+                f'"reviewText": {texts[text]}, "overall": {rating}.0, "summary": "a summary", '
+                f'"unixReviewTime": {1_000_000_000 + 86_400 * day}}}\n'
+                for user, item, text, rating, day in zip(*drawn, ratings, days, strict=True)
+            )
+    with (folder / "meta.json").open("w", encoding="utf-8") as stream:
+        for item in range(5 * items):
+            two = " ".join(json.loads(texts[place]) for place in rng.integers(len(texts), size=3))
+            row = {"asin": f"B{item:09}", "title": f"Thing {item}", "categories": [["All", f"Kind {item % 97}"]]}
+            stream.write(f"{row | {'description': two, 'brand': f'Maker {item % 997}'}}\n")
 
 
 def watched(name: str, arguments: Sequence[str], limit: int | None) -> Stage:
@@ -134,6 +164,19 @@ def same(folder: Path, clicks: Path, events: int) -> bool:
     return made[0] == made[1]
 
 
+def both_ways(folder: Path, options: Sequence[str], limit: str) -> bool:
+    """Prepare in memory and within a limit; whether neither was killed and the artifacts are the same."""
+    ways = {"in memory": ((), None), f"within {limit}": (("--memory-limit", limit), size(limit))}
+    made: list[list[artifacts.Manifest | None]] = []
+    for name, (more, most) in ways.items():
+        place = folder / name
+        if watched(f"prepare {name}", ("prepare", str(place), *options, *more), most).killed:
+            return False
+        made.append([artifacts.peek(place / part) for part in ("dataset", "split")])
+    print(replace(load_report(folder / "in memory"), skipped=False).text(), flush=True)
+    return made[0] == made[1]
+
+
 def main() -> None:
     """Print a line a stage; exit with 1 where one passed the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,14 +185,29 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=40)
     parser.add_argument("--compare", type=float, default=0)
     parser.add_argument("--folder", type=Path, default=Path("scale-prepare"))
+    parser.add_argument("--amazon", action="store_true")
+    parser.add_argument("--cold-items", type=float, default=0)
+    parser.add_argument("--new-users", type=float, default=0)
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     parser.add_argument("--generate", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.generate:
-        generate(chosen.generate, int(chosen.events))
+        (generate_amazon if chosen.amazon else generate)(chosen.generate, int(chosen.events))
         return
     events, limit, folder = int(chosen.events), size(chosen.limit), chosen.folder
     folder.mkdir(parents=True, exist_ok=True)
+    options = ("--core", str(chosen.core), "--cold-items", str(chosen.cold_items), "--new-users", str(chosen.new_users))
+    if chosen.amazon:
+        amazon = folder / "reviews.json", folder / "meta.json"
+        if not amazon[1].exists():
+            command = (sys.executable, __file__, "--events", str(events), "--amazon", "--generate", str(folder))
+            subprocess.run(command, check=True)
+        print(f"{events:,} reviews: {shown(amazon[0].stat().st_size)}; metadata {shown(amazon[1].stat().st_size)}")
+        equal = both_ways(folder, ("--amazon", *map(str, amazon), *options), chosen.limit)
+        print(f"the artifacts are {'the same' if equal else 'NOT the same'}")
+        if not chosen.keep:
+            shutil.rmtree(folder)
+        raise SystemExit(not equal)
     clicks, shop = folder / "clicks.parquet", folder / "shop"
     if not clicks.exists() or parquet.read_metadata(clicks).num_rows != events:
         subprocess.run([sys.executable, __file__, "--events", str(events), "--generate", str(clicks)], check=True)
@@ -157,7 +215,6 @@ def main() -> None:
         shutil.rmtree(shop)
     disk, memory = clicks.stat().st_size, 8 * COLUMNS * events
     print(f"{events:,} events: {shown(disk)} of Parquet, {shown(memory)} as a table; limit {shown(limit)}", flush=True)
-    options = ("--core", str(chosen.core))
     prepare = ("prepare", str(shop), "--interactions", str(clicks), *options)
     watched("prepare, in memory", prepare, limit)
     if shop.exists():

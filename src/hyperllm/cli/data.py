@@ -45,17 +45,15 @@ def prepare(
     new_users: Annotated[float, typer.Option(help="Share of users kept out of training, to be met afterwards.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the per-user split, the cold items or the new users.")] = 0,
     memory_limit: Annotated[
-        str | None, typer.Option(help="Most memory to take, such as 2GB: events wait on disk; the result is the same.")
+        str | None, typer.Option(help="Most memory to take, such as 2GB: data wait on disk; the result is the same.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Read raw files, filter them, split them."""
     from hyperllm.data.prepare import PrepareConfig
     from hyperllm.data.prepare import prepare as run
-    from hyperllm.data.sources.amazon import read_amazon
-    from hyperllm.data.sources.published import read_published
-    from hyperllm.data.sources.table import read_table
-    from hyperllm.data.streaming.prepare import TableRequest, prepare_within
+    from hyperllm.data.sources.requests import AmazonRequest, PublishedRequest, TableRequest
+    from hyperllm.data.streaming.prepare import prepare_within
 
     options = {"--interactions": interactions, "--amazon": amazon, "--published": published}
     given = [name for name, value in options.items() if value is not None]
@@ -66,10 +64,8 @@ def prepare(
     events = {"--user-column": user_column, "--item-column": item_column, "--rating-column": rating_column}
     texts = {"--time-column": time_column, "--id-column": id_column, "--title-column": title_column}
     texts |= {"--text-columns": text_columns, "--category-column": category_column, "--items": items}
-    limited = {"--memory-limit": memory_limit}
-    useless = {"--published": filters | events | texts | limited, "--amazon": events | texts | limited}
-    useless = useless.get(given[0], {})
-    for option, value in useless.items():
+    useless = {"--published": filters | events | texts, "--amazon": events | texts}
+    for option, value in useless.get(given[0], {}).items():
         if value:
             raise ConfigError(f"{option} has no use beside {given[0]}; drop one of them")
     config = PrepareConfig(
@@ -92,15 +88,16 @@ def prepare(
         "category_column": category_column,
     }
     if amazon is not None:
-        report = run(workspace, read_amazon(*amazon), config=config, source="amazon")
+        request = AmazonRequest(*amazon)
     elif published is not None:
-        report = run(workspace, read_published(published), config=config, source="published")
-    elif memory_limit is not None:
+        request = PublishedRequest(published)
+    else:
         assert interactions is not None
         request = TableRequest(interactions, items, **columns)
-        report = prepare_within(workspace, request, limit=memory_limit, config=config)
+    if memory_limit is None:
+        report = run(workspace, request.read(), config=config, source=request.kind)
     else:
-        report = run(workspace, read_table(interactions, items, **columns), config=config, source="table")
+        report = prepare_within(workspace, request, limit=memory_limit, config=config)
     if json:
         show.print_json(report.facts())
     else:

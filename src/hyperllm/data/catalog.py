@@ -61,7 +61,12 @@ class Catalog:
         Rows are put in vocabulary order, surrounding blanks and empty texts become null, null lists become empty.
         """
         items = Vocabulary.of(frame["item_id"])
-        return cls(items, _align(_tidy(frame), items))
+        return cls(items, _align(tidy(frame), items))
+
+    @classmethod
+    def aligned(cls, frame: pl.DataFrame, items: Vocabulary) -> Catalog:
+        """The rows of ``items`` in a tidy table of unique ``item_id`` in any order; items not in it are empty."""
+        return cls(items, _align(frame, items))
 
     @classmethod
     def empty(cls, items: Vocabulary) -> Catalog:
@@ -73,7 +78,7 @@ class Catalog:
 
         Count those that stay without text through ``has_text``.
         """
-        return Catalog(vocabulary, _align(self.frame, vocabulary))
+        return Catalog.aligned(self.frame, vocabulary)
 
     def without(self, items: Collection[str]) -> Catalog:
         """The rows of all other items."""
@@ -97,7 +102,8 @@ class Catalog:
         return [sentence(row, limit) for row in self.frame.iter_rows(named=True)]
 
 
-def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
+def tidy(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a catalogue in a table that has some: surrounding blanks and empty texts become null."""
     columns: list[pl.Expr] = []
     for name, dtype in SCHEMA.items():
         if name not in frame.columns:

@@ -204,7 +204,10 @@ def prepare(workspace: Path, raw: RawData, *, config: PrepareConfig | None = Non
         card=Card.of(kept, catalog),
         parts={name: len(split.part(name)) for name in PARTS},
         dropped=dropped,
-        warnings=(*raw.notes, *warnings(raw.catalog, catalog, lost=_lost(kept, whole))),
+        warnings=(
+            *raw.notes,
+            *warnings(catalog, unclicked=_unclicked(raw.catalog, kept.items), lost=_lost(kept, whole)),
+        ),
         tags=_tag_counts(raw.tags),
         cold=cold,
         new=new,
@@ -316,14 +319,18 @@ def _lost(kept: Interactions, split: Split) -> int:
     return len(kept) - sum(len(split.part(name)) for name in PARTS)
 
 
-def warnings(described: Catalog, kept: Catalog, *, lost: int) -> list[str]:
-    """What the user should hear of all items ``described``, those ``kept``, and ``lost`` held-out interactions."""
+def _unclicked(described: Catalog, kept: Vocabulary) -> int:
+    """Items with text that are not kept."""
+    told = described.items.take(np.flatnonzero(described.has_text()))
+    return sum(item not in kept for item in told)
+
+
+def warnings(kept: Catalog, *, unclicked: int, lost: int) -> list[str]:
+    """What the user should hear of the items ``kept``, ``unclicked`` ones with text, and ``lost`` held-out events."""
     found: list[str] = []
     empty = int((~kept.has_text()).sum())
     if empty:
         found.append(f"{empty:,} of {len(kept.items):,} items have no text; they are kept")
-    told = described.items.take(np.flatnonzero(described.has_text()))
-    unclicked = sum(item not in kept.items for item in told)
     if unclicked:
         found.append(f"{unclicked:,} described items have no interaction left and are not part of the data set")
     if lost:

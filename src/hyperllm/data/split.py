@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from hyperllm import artifacts
@@ -25,7 +26,7 @@ Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 Rule = Literal["per-user", "leave-one-out", "time"]
 NO_PAIRS = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-_GIVEN = "given"
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,10 @@ class Split:
     ) -> None:
         """Write the artifact ``folder``: ids and one Parquet table a part."""
         counts = {name: len(self.part(name)) for name in PARTS}
-        with self.writing(
-            folder, self.users.texts, self.items, counts, config=config, inputs=inputs, facts=facts
-        ) as work:
-            for name, pairs in [*((name, self.part(name)) for name in PARTS), (_GIVEN, self.given)]:
-                if name == _GIVEN and not len(pairs):
+        ids = self.users.texts, self.items
+        with self.writing(folder, *ids, counts, config=config, inputs=inputs, facts=facts) as work:
+            for name, pairs in [*((name, self.part(name)) for name in PARTS), (GIVEN, self.given)]:
+                if name == GIVEN and not len(pairs):
                     continue
                 pl.DataFrame({"user": pairs.user, "item": pairs.item}).write_parquet(work / f"{name}.parquet")
 
@@ -89,7 +89,7 @@ class Split:
         """Read what `save` wrote."""
         artifacts.read(folder, KIND)
         parts: dict[str, Pairs] = {}
-        for name in (*PARTS, *([_GIVEN] if (folder / f"{_GIVEN}.parquet").exists() else [])):
+        for name in (*PARTS, *([GIVEN] if (folder / f"{GIVEN}.parquet").exists() else [])):
             frame = pl.read_parquet(folder / f"{name}.parquet")
             parts[name] = Pairs(frame["user"].to_numpy(), frame["item"].to_numpy())
         return cls(
@@ -118,8 +118,12 @@ def split(interactions: Interactions, rule: Rule = "per-user", *, seed: int = 0)
 
 def cold_items(split: Split, share: float, *, seed: int = 0) -> Rows:
     """The items (n,) that `without_items` takes away: round(share · I) of the I items, drawn, ascending."""
-    items = len(split.items)
-    return np.sort(np.random.default_rng(seed).permutation(items)[: round(share * items)])
+    return np.sort(draw(len(split.items), share, np.random.default_rng(seed)))
+
+
+def draw(size: int, share: float, rng: np.random.Generator) -> Rows:
+    """round(share · n) of n rows, in the order in which they are drawn."""
+    return rng.permutation(size)[: round(share * size)]
 
 
 def without_items(split: Split, share: float, *, seed: int = 0) -> Split:
@@ -138,11 +142,13 @@ def without_items(split: Split, share: float, *, seed: int = 0) -> Split:
     tested = Pairs(*(np.concatenate([getattr(pairs, side) for pairs in cold]) for side in ("user", "item")))
     tested = tested.take(np.isin(tested.user, train.user))
     if not len(train) or not len(tested):
-        raise DataError(
-            f"{len(chosen):,} cold items of {len(split.items):,} leave {len(train):,} interactions to train on and "
-            f"{len(tested):,} to test; take another share"
-        )
+        raise too_little(f"{len(chosen):,} cold items of {len(split.items):,}", len(train), len(tested))
     return Split(split.users, split.items, train, valid, tested)
+
+
+def too_little(drawn: str, trained: int, tested: int) -> DataError:
+    """What to say where what is ``drawn`` leaves no interaction to train on or to test."""
+    return DataError(f"{drawn} leave {trained:,} interactions to train on and {tested:,} to test; take another share")
 
 
 def without_users(split: Split, share: float, *, seed: int = 0) -> Split:
@@ -155,22 +161,24 @@ def without_users(split: Split, share: float, *, seed: int = 0) -> Split:
     if not share:
         return split
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(split.users))[: round(share * len(split.users))]
+    chosen = draw(len(split.users), share, rng)
     drawn = [split.part(name).take(np.isin(split.part(name).user, chosen)) for name in PARTS]
     user, item = (np.concatenate([getattr(pairs, side) for pairs in drawn]) for side in ("user", "item"))
     order = np.lexsort((rng.permutation(len(user)), user))
     user, item = user[order], item[order]
     count = np.bincount(user, minlength=len(split.users))
     place = np.arange(len(user)) - (np.cumsum(count) - count)[user]
-    tested = (place < np.maximum(1, np.round(count / 5))[user]) & (count[user] > 1)
+    tested = is_tested(place, count[user])
     train, valid = (split.part(name).take(~np.isin(split.part(name).user, chosen)) for name in ("train", "valid"))
     if not len(train) or not tested.any():
-        raise DataError(
-            f"{len(chosen):,} new users of {len(split.users):,} leave {len(train):,} interactions to train on and "
-            f"{int(tested.sum()):,} to test; take another share"
-        )
+        raise too_little(f"{len(chosen):,} new users of {len(split.users):,}", len(train), int(tested.sum()))
     held = Pairs(user, item)
     return Split(split.users, split.items, train, valid, held.take(tested), held.take(~tested))
+
+
+def is_tested(place: Rows, count: Rows) -> npt.NDArray[np.bool_]:
+    """(n,) whether a new user's interaction tests: by its ``place`` among the ``count`` of its user, shuffled."""
+    return (place < np.maximum(1, np.round(count / 5))) & (count > 1)
 
 
 def _rank_from_end(interactions: Interactions, order: Rows) -> tuple[Rows, Rows]:

@@ -13,15 +13,13 @@ import inspect
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from hyperllm.data.prepare import PrepareConfig, prepare
-from hyperllm.data.sources.amazon import read_amazon
-from hyperllm.data.sources.published import read_published
-from hyperllm.data.sources.table import read_table
-from hyperllm.data.streaming.prepare import TableRequest, prepare_within
+from hyperllm.data.sources.requests import AmazonRequest, PublishedRequest, TableRequest
+from hyperllm.data.streaming.prepare import prepare_within
 from hyperllm.errors import ConfigError, ProviderUnavailable, did_you_mean
 from hyperllm.evaluation import tables
 from hyperllm.experiments import record
@@ -298,25 +296,25 @@ def _prepare(place: Path, table: Mapping[str, Any], base: Path) -> Any:
     options = dict(table)
     config_keys = set(PrepareConfig.__dataclass_fields__)
     config = PrepareConfig(**{k: options.pop(k) for k in list(options) if k in config_keys})
+    limit = options.pop("memory_limit", None)
     if "published" in options:
-        raw, source = read_published(located(base, options.pop("published"))), "published"
-        _check_keys(options, {"published"}, where="[prepare]")
+        request = PublishedRequest(located(base, options.pop("published")))
+        _check_keys(options, {"published", "memory_limit"}, where="[prepare]")
     elif "amazon" in options:
-        reviews, meta = options.pop("amazon")
-        raw, source = read_amazon(located(base, reviews), located(base, meta)), "amazon"
-        _check_keys(options, {"amazon"}, where="[prepare]")
+        request = AmazonRequest(*(located(base, path) for path in options.pop("amazon")))
+        _check_keys(options, {"amazon", "memory_limit"}, where="[prepare]")
     else:
-        known = {*inspect.signature(read_table).parameters, "memory_limit"}
-        _check_keys(options, known, where="[prepare]")
+        known = {field.name for field in fields(TableRequest)}
+        _check_keys(options, {*known, "memory_limit"}, where="[prepare]")
         if "interactions" not in options:
             raise ConfigError("[prepare] needs one of interactions, amazon, published")
         for name in ("interactions", "items"):
             if name in options:
                 options[name] = located(base, options[name])
-        if (limit := options.pop("memory_limit", None)) is not None:
-            return prepare_within(place, TableRequest(**options), limit=str(limit), config=config)
-        raw, source = read_table(**options), "table"
-    return prepare(place, raw, config=config, source=source)
+        request = TableRequest(**options)
+    if limit is not None:
+        return prepare_within(place, request, limit=str(limit), config=config)
+    return prepare(place, request.read(), config=config, source=request.kind)
 
 
 def _extract_config(table: Mapping[str, Any], base: Path) -> ExtractConfig:

@@ -185,7 +185,7 @@ def cut(edges: Edges, parts: int) -> tuple[slice, ...]:
     stored = 1 + sum(np.bincount(end, minlength=edges.nodes) for end in ends)
     upto = np.cumsum(stored)
     cuts = np.searchsorted(upto, upto[-1] * np.arange(1, parts) / parts).tolist()
-    most = np.diff([0, *(upto[cut - 1] if cut else 0 for cut in cuts), upto[-1]]).max()
+    most = np.diff(np.append(0, upto)[[0, *cuts, edges.nodes]]).max()
     if most > MOST:
         raise DataError(f"rows of one process have {most:,} stored numbers; 32 bits count {MOST:,}. Use more replicas.")
     return tuple(slice(*ends) for ends in pairwise([0, *cuts, edges.nodes]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hyperllm.data.sources.files import lines, read_frame
+from hyperllm.data.sources.files import lines, read_ahead, read_blocks, read_frame, row_bytes
 from hyperllm.errors import DataError
 
 HARD = ["007", 'a "quoted" id', "a, comma", "two\nlines", "tab\there", "Ünïcode", " blanks "]
@@ -95,3 +95,25 @@ def test_lines_of_a_damaged_file(tmp_path, content, message):
     (tmp_path / "t").write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(lines(tmp_path / "t"))
+
+
+def test_what_reading_in_blocks_holds_beside_them(tmp_path):
+    table = pl.DataFrame({"a": ["x" * 100] * 4_000, "b": range(4_000)})
+    for name, write in (("t.csv", table.write_csv), ("t.jsonl", table.write_ndjson)):
+        write(tmp_path / name)
+    table.write_parquet(tmp_path / "t.parquet", row_group_size=1_000)
+    row = row_bytes(tmp_path / "t.parquet", ["a"], folder=tmp_path)
+    assert 100 <= row <= 120
+    assert row_bytes(tmp_path / "t.csv", ["b"], folder=tmp_path) < row
+    held = {name: read_ahead(tmp_path / name, ["a"], folder=tmp_path) for name in ("t.csv", "t.jsonl", "t.parquet")}
+    assert held == {"t.csv": 4 * (tmp_path / "t.csv").stat().st_size, "t.jsonl": 0, "t.parquet": 3 * 1_000 * row}
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+    assert read_ahead(tmp_path / "t.csv.gz", ["a"], folder=tmp_path) == held["t.csv"]
+
+
+def test_blocks_of_parquet_are_smaller_than_its_groups_of_rows_where_asked(tmp_path):
+    table = pl.DataFrame({"a": range(1_000)})
+    table.write_parquet(tmp_path / "t.parquet", row_group_size=300)
+    blocks = list(read_blocks(tmp_path / "t.parquet", ["a"], rows=70, folder=tmp_path))
+    assert max(block.height for block in blocks) == 70
+    assert pl.concat(blocks).equals(table)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperllm.data.sources.requests import TableRequest
 from hyperllm.data.streaming import encode
 from hyperllm.data.streaming.budget import Budget, Plan, resident_bytes, shown, size
 from hyperllm.data.streaming.encode import Collision, Ids, ordered
-from hyperllm.data.streaming.prepare import TableRequest, prepare_within
+from hyperllm.data.streaming.prepare import prepare_within
 from hyperllm.data.streaming.scratch import Buckets, Log
 from hyperllm.data.streaming.writing import group_sizes, regrouped
 from hyperllm.errors import ConfigError, DataError
@@ -42,6 +43,7 @@ def test_a_plan_takes_more_rows_where_there_is_more():
     assert Budget(10**9, 200 * 10**6).plan(held=5 * 10**8).block < small.block
     with pytest.raises(DataError, match=r"1\.00 GB is too small.*needs 950 MB"):
         Budget(10**9, 200 * 10**6).plan(held=9 * 10**8)
+    assert large.texts(0) == large.block > large.texts(100) > large.texts(5_000) > 0
     assert shown(2_500_000_000) == "2.50 GB"
     assert resident_bytes() > 10**6
 
@@ -62,6 +64,14 @@ def test_codes_tell_ids_apart_over_blocks(tmp_path_factory, blocks, text):
     assert len(ids) == len({value for block in blocks for value in block})
     if len(codes):
         assert ids.texts().gather(codes).to_list() == [str(value) for block in blocks for value in block]
+
+
+def test_ids_that_were_met_are_known_and_looking_adds_none(tmp_path):
+    ids = Ids(tmp_path / "ids")
+    assert ids.met(pl.Series(["a"])).tolist() == [False]
+    ids.codes(pl.Series(["a", "b"]))
+    assert ids.met(pl.Series(["b", "c", "a", "b"])).tolist() == [True, False, True, True]
+    assert len(ids) == 2
 
 
 def test_ids_with_the_same_key_are_noticed_and_hashed_anew(tmp_path, monkeypatch):
@@ -106,6 +116,13 @@ def test_buckets_keep_users_together_and_in_order(tmp_path):
     for block in found:
         assert len({user % 3 for user in block["user"].tolist()}) == 1
         assert (np.diff(block["place"].astype(int)) > 0).all()
+
+
+def test_buckets_of_following_users(tmp_path):
+    buckets = Buckets(tmp_path / "b", 3, {"user": np.uint32}, home=np.array([0, 0, 1, 2, 2]))
+    for block in ([4, 0, 2], [3, 1, 0]):
+        buckets.append(user=np.array(block))
+    assert [block["user"].tolist() for block in buckets] == [[0, 1, 0], [2], [4, 3]]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 122_881, 300_000])

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from hyperllm import artifacts
 from hyperllm.cli import main
 from hyperllm.data.prepare import PrepareConfig, Prepared, load_report, prepare
+from hyperllm.data.sources.requests import AmazonRequest, PublishedRequest, TableRequest
 from hyperllm.data.sources.table import read_table
-from hyperllm.data.streaming.budget import Plan
-from hyperllm.data.streaming.prepare import TableRequest, prepare_within
+from hyperllm.data.streaming.budget import Plan, resident_bytes
+from hyperllm.data.streaming.prepare import prepare_within
 from hyperllm.errors import ConfigError, DataError, HyperLLMError
 from hyperllm.experiments.recipe import Recipe, run
 
@@ -50,12 +51,10 @@ def outcome(workspace: Path, work: Any) -> Prepared | str:
 
 def both(folder: Path, plan: Plan, config: Mapping[str, Any], **request: Any) -> Prepared | str:
     """Prepare both ways, check that nothing differs, and return what came out."""
-    chosen = PrepareConfig(**config)
-    in_memory = outcome(folder / "a", lambda place: prepare(place, read_table(**request), config=chosen))
-    within = outcome(
-        folder / "b",
-        lambda place: prepare_within(place, TableRequest(**request), limit="4GB", config=chosen, plan=plan),
-    )
+    chosen, kinds = PrepareConfig(**config), {"interactions": TableRequest, "reviews": AmazonRequest}
+    asked = kinds[next(iter(request))](**request)
+    in_memory = outcome(folder / "a", lambda place: prepare(place, asked.read(), config=chosen, source=asked.kind))
+    within = outcome(folder / "b", lambda place: prepare_within(place, asked, limit="4GB", config=chosen, plan=plan))
     assert within == in_memory
     assert files(folder / "b") == files(folder / "a")
     assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
@@ -66,25 +65,35 @@ def both(folder: Path, plan: Plan, config: Mapping[str, Any], **request: Any) ->
 def worlds(draw: st.DrawFn) -> pl.DataFrame:
     """A few events with repeats, ties in rating and time, and ids that are numbers, text or both."""
     ids = draw(st.sampled_from([IDS, NUMBERS]))
-    rows = draw(st.lists(st.tuples(ids, ids, st.integers(1, 5), st.integers(-3, 6)), min_size=1, max_size=60))
+    event, least = st.tuples(ids, ids, st.integers(1, 5), st.integers(-3, 6)), draw(st.sampled_from([40, 40, 1]))
+    rows = draw(st.lists(event, min_size=least, max_size=60))
     frame = pl.DataFrame(rows, schema=["user_id", "item_id", "rating", "timestamp"], orient="row")
     columns = ["user_id", "item_id", *draw(st.sampled_from([["rating"], ["timestamp"], ["rating", "timestamp"], []]))]
     return frame.select(columns)
+
+
+HELD_OUT = st.one_of(
+    st.just({}),
+    st.builds(lambda share: {"cold_items": share}, st.sampled_from([0.1, 0.3, 0.6])),
+    st.builds(lambda share: {"new_users": share}, st.sampled_from([0.1, 0.3, 0.6])),
+)
+PLANS = st.builds(Plan, block=st.integers(1, 20), bucket=st.integers(1, 20))
 
 
 @settings(max_examples=80, deadline=None)
 @given(
     frame=worlds(),
     ending=st.sampled_from(["csv", "parquet", "jsonl"]),
-    core=st.integers(0, 4),
-    min_rating=st.sampled_from([None, 1.0, 3.0, 5.0]),
+    core=st.sampled_from([1, 1, 0, 2, 2, 3]),
+    min_rating=st.sampled_from([1.0, 1.0, None, 3.0, 5.0]),
     duplicates=st.sampled_from(["first", "last", "max"]),
     rule=st.sampled_from(["per-user", "leave-one-out", "time"]),
     seed=st.integers(0, 3),
-    plan=st.builds(Plan, block=st.integers(1, 20), bucket=st.integers(1, 20)),
+    held_out=HELD_OUT,
+    plan=PLANS,
 )
-def test_every_rule_gives_the_same_files(frame, ending, core, min_rating, duplicates, rule, seed, plan):
-    config = {"core": core, "min_rating": min_rating, "duplicates": duplicates, "split": rule, "seed": seed}
+def test_every_rule_gives_the_same_files(frame, ending, core, min_rating, duplicates, rule, seed, held_out, plan):
+    config = {"core": core, "min_rating": min_rating, "duplicates": duplicates, "split": rule, "seed": seed} | held_out
     with TemporaryDirectory() as made:
         folder = Path(made)
         both(folder, plan, config, interactions=saved(frame, folder / f"clicks.{ending}"))
@@ -201,13 +210,75 @@ def test_a_json_list_is_refused(tmp_path):
         prepare_within(tmp_path / "w", TableRequest(tmp_path / "clicks.json"), limit="4GB")
 
 
-@pytest.mark.parametrize("known", [["i0", "i1", "i9"], ["x"], ["i0", "i0", "i3"]])
-def test_item_texts(tmp_path, known):
-    clicks = saved(pl.DataFrame({"user": [n % 3 for n in range(24)], "item": [f"i{n % 4}" for n in range(24)]}),
-                   tmp_path / "clicks.csv")  # fmt: skip
-    items = saved(pl.DataFrame({"item": known, "title": [f"Title {n}" for n in range(len(known))]}),
-                  tmp_path / "items.csv")  # fmt: skip
-    both(tmp_path, TINY, {"core": 2}, interactions=clicks, items=items)
+TEXTS = st.sampled_from([None, "", "  ", "word", " Two words", "é"])
+
+
+@st.composite
+def item_tables(draw: st.DrawFn, ids: st.SearchStrategy[Any]) -> pl.DataFrame:
+    """A few items, some twice, with text and without."""
+    rows = draw(st.lists(st.tuples(ids, TEXTS, TEXTS, st.sampled_from([None, "", "A > B", "A|C"])), min_size=1))
+    names = ["item_id", "title", "description", "categories"]
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row", strict=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(IDS, IDS), min_size=20, max_size=60),
+    items=item_tables(IDS),
+    endings=st.tuples(*2 * [st.sampled_from(["csv", "parquet", "jsonl"])]),
+    core=st.sampled_from([0, 1, 1, 2, 3]),
+    held_out=HELD_OUT,
+    plan=PLANS,
+)
+def test_item_texts(rows, items, endings, core, held_out, plan):
+    clicks = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        request = {
+            "interactions": saved(clicks, folder / f"clicks.{endings[0]}"),
+            "items": saved(items, folder / f"items.{endings[1]}"),
+        }
+        both(folder, plan, {"core": core} | held_out, **request)
+
+
+@pytest.mark.parametrize("held_out", [{"cold_items": 0.1}, {"new_users": 0.1}])
+def test_many_item_texts_in_any_order(tmp_path, held_out):
+    rng, rows = np.random.default_rng(0), 20_000
+    items = rng.permutation(np.repeat(np.arange(9_000), 2))
+    clicks = pl.DataFrame({"user": rng.integers(900, size=rows), "item": rng.integers(4_000, size=rows)})
+    told = pl.DataFrame({"item": items, "title": [f"title {n}" if n % 3 else None for n in range(len(items))],
+                         "categories": [f"all > kind {n % 7}" for n in range(len(items))]})  # fmt: skip
+    request = {"interactions": saved(clicks, tmp_path / "c.parquet"), "items": saved(told, tmp_path / "i.csv")}
+    report = both(tmp_path, Plan(block=5_003, bucket=4_001), {"core": 4} | held_out, **request)
+    assert isinstance(report, Prepared)
+    assert (report.cold is not None) == ("cold_items" in held_out)
+    assert (report.new is not None) == ("new_users" in held_out)
+    assert any("repeat an item id" in warning for warning in report.warnings)
+    assert any("described items have no interaction" in warning for warning in report.warnings)
+
+
+def test_packed_tables_of_one_name(tmp_path):
+    for name, text in (("events", "user,item\na,b\nc,b\n"), ("texts", "item,title\nb,Ball\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shop.csv.gz").write_bytes(gzip.compress(text.encode()))
+    request = {"interactions": tmp_path / "events" / "shop.csv.gz", "items": tmp_path / "texts" / "shop.csv.gz"}
+    assert isinstance(both(tmp_path, TINY, {"core": 1}, **request), Prepared)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"item": ["z", "y"], "title": ["Z", "Y"]},
+        {"item": ["b", "y", None, "b", None], "title": ["B"] * 5},
+        {"item": ["b"], "price": ["3"]},
+        {"thing": ["b"], "title": ["B"]},
+    ],
+)
+def test_complaints_about_the_item_table(tmp_path, items):
+    clicks = saved(pl.DataFrame({"user": list("aaccee"), "item": list("bdbdbd")}), tmp_path / "clicks.csv")
+    table = saved(pl.DataFrame(items), tmp_path / "items.csv")
+    assert isinstance(both(tmp_path, TINY, {"core": 1}, interactions=clicks, items=table), str)
+    assert isinstance(both(tmp_path, TINY, {"core": 9}, interactions=clicks, items=table), str)
 
 
 def test_either_way_finds_the_others_work_current(tmp_path):
@@ -236,12 +307,6 @@ def test_many_groups_of_rows_are_written_as_polars_would(tmp_path):
     assert report.card.interactions > 200_000
 
 
-@pytest.mark.parametrize("options", [{"cold_items": 0.2}, {"new_users": 0.2}])
-def test_what_is_drawn_in_memory_is_refused(tmp_path, options):
-    with pytest.raises(ConfigError, match="memory limit"):
-        prepare_within(tmp_path / "w", TableRequest(tmp_path / "c"), limit="4GB", config=PrepareConfig(**options))
-
-
 def test_a_limit_below_what_python_takes_is_refused_before_anything_is_written(tmp_path):
     clicks = saved(pl.DataFrame({"user": [1, 2], "item": [1, 2]}), tmp_path / "clicks.csv")
     with pytest.raises(DataError, match="too small"):
@@ -267,8 +332,6 @@ def test_the_command_takes_a_limit_and_says_the_same(tmp_path, capsys):
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     assert files(tmp_path / "b") == files(tmp_path / "a")
-    assert main(["prepare", str(tmp_path / "c"), "--published", str(tmp_path), "--memory-limit", "4GB"]) == 2
-    assert "--memory-limit has no use beside --published" in capsys.readouterr().err
 
 
 def test_a_recipe_takes_a_limit(tmp_path):
@@ -280,3 +343,34 @@ def test_a_recipe_takes_a_limit(tmp_path):
     (tmp_path / "shop.toml").write_text(text.format("four"))
     with pytest.raises(ConfigError, match="2GB"):
         run(Recipe.read(tmp_path / "shop.toml"), workspace=tmp_path / "v", say=lambda line: None)
+
+
+def test_a_published_split_is_read_whole_where_there_is_room(tmp_path):
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name, rows in (("train", "a\tb\nc\td\n"), ("valid", "a\td\n"), ("test", "c\tb\n")):
+        (folder / f"{name}.tsv").write_text("user_id\titem_id\n" + rows)
+    (folder / "items.tsv").write_text("item_id\ttitle\nb\tBall\nd\tDoll\n")
+    request = PublishedRequest(folder)
+    prepare(tmp_path / "a", request.read(), source=request.kind)
+    assert main(["prepare", str(tmp_path / "b"), "--published", str(folder), "--memory-limit", "4GB"]) == 0
+    assert files(tmp_path / "b") == files(tmp_path / "a")
+    with (folder / "items.tsv").open("a") as stream:
+        stream.write("x\t" + "word " * 2_000_000 + "\n")
+    with pytest.raises(DataError, match="too small"):
+        prepare_within(tmp_path / "c", request, limit="400MB")
+
+
+def test_only_texts_of_items_that_are_kept_must_fit(tmp_path):
+    pairs = [(user, item) for user in range(2) for item in range(300) if not user or item < 100]
+    clicks = saved(pl.DataFrame(pairs, schema=["user", "item"], orient="row"), tmp_path / "clicks.csv")
+    items = {"item": list(range(300)), "title": [f"{n} " + "word " * 20_000 for n in range(300)]}
+    request = TableRequest(clicks, saved(pl.DataFrame(items), tmp_path / "items.jsonl"))
+
+    def prepared(core: int) -> Prepared:
+        limit = f"{(resident_bytes() + 120 * 10**6) // 10**6}MB"
+        return prepare_within(tmp_path / "w", request, limit=limit, config=PrepareConfig(core=core))
+
+    with pytest.raises(DataError, match="too small"):
+        prepared(core=1)
+    assert prepared(core=2).card.items == 100

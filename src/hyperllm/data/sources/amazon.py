@@ -14,10 +14,11 @@ import html
 import json
 import re
 from array import array
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Set
+from itertools import islice
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -28,13 +29,12 @@ from hyperllm.data.interactions import Interactions
 from hyperllm.data.sources import files
 from hyperllm.data.sources.columns import paths
 from hyperllm.data.sources.raw import RawData
-from hyperllm.data.sources.table import check_overlap, read_table
+from hyperllm.data.sources.table import no_overlap, read_table
 from hyperllm.errors import DataError
 from hyperllm.ids import Rows, Vocabulary
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """What the four needed fields of a review are called."""
 
     user: str
@@ -46,9 +46,20 @@ class Layout:
 OLD = Layout("reviewerID", "asin", "overall", "unixReviewTime")
 NEW = Layout("user_id", "parent_asin", "rating", "timestamp")
 LAYOUTS = (OLD, NEW)
+LINES = 1000
+"""Lines of metadata that are looked at together."""
 
 ITEM_KEY = re.compile(r"""['"](?:parent_asin|asin)['"]\s*:\s*['"]([^'"]+)['"]""")
 TAG = re.compile(r"<[^<>]{1,300}>")
+
+
+class Review(NamedTuple):
+    """What is read of a review: an event."""
+
+    user: str
+    item: str
+    rating: float
+    time: float
 
 
 def read_amazon(reviews: Path | str, meta: Path | str | None = None) -> RawData:
@@ -58,15 +69,15 @@ def read_amazon(reviews: Path | str, meta: Path | str | None = None) -> RawData:
     known layout.
     """
     reviews = Path(reviews)
-    found = _reviews(reviews)
-    inputs, reading, notes = {"reviews": file_digest(reviews)}, {"reviews": _year(reviews)}, list[str]()
+    found = _events(reviews)
+    inputs, reading, notes = {"reviews": file_digest(reviews)}, {"reviews": year(reviews)}, list[str]()
     catalog = Catalog.empty(found.items)
     if meta is not None:
         meta = Path(meta)
         inputs["meta"] = file_digest(meta)
         catalog, twice = _products(meta, found.items)
         if twice:
-            notes.append(f"{twice:,} products stand more than once in {str(meta)!r}; the first of each is used")
+            notes.append(repeated(twice, meta))
     return RawData(found, catalog, inputs=inputs, reading=reading, notes=tuple(notes))
 
 
@@ -93,13 +104,14 @@ def _first(path: Path) -> Mapping[str, Any]:
     raise DataError(f"{str(path)!r} holds no line; expected one object a line.")
 
 
-def _is_csv(path: Path) -> bool:
+def is_csv(path: Path) -> bool:
+    """Whether a review file is the table of the 2023 benchmark."""
     return path.name.lower().removesuffix(".gz").endswith(".csv")
 
 
-def _year(path: Path) -> str:
+def year(path: Path) -> str:
     """Which of the three dumps a review file is from."""
-    if _is_csv(path):
+    if is_csv(path):
         return "2023"
     first = _first(path)
     if NEW.item in first:
@@ -107,13 +119,8 @@ def _year(path: Path) -> str:
     return "2018" if "verified" in first else "2014"
 
 
-def _reviews(path: Path) -> Interactions:
-    if _is_csv(path):
-        found = read_table(
-            path, user_column=NEW.user, item_column=NEW.item, rating_column=NEW.rating, time_column=NEW.time
-        ).interactions
-        assert isinstance(found, Interactions)
-        return found
+def reviews(path: Path) -> Iterator[Review]:
+    """The reviews of a file of lines, one at a time; raises `DataError` with the line where one is none."""
     first = _first(path)
     layout = next((a for a in LAYOUTS if a.user in first and a.item in first), None)
     if layout is None:
@@ -121,38 +128,46 @@ def _reviews(path: Path) -> Interactions:
             f"{str(path)!r} is no Amazon review file: its first line has the fields {', '.join(map(repr, first))}; "
             f"expected {OLD.user!r} and {OLD.item!r} (2014, 2018) or {NEW.user!r} and {NEW.item!r} (2023)."
         )
-    return _stream(path, layout)
-
-
-def _stream(path: Path, layout: Layout) -> Interactions:
-    """Read reviews line by line, keeping four numbers of each."""
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    user, item, rating, time = array("q"), array("q"), array("d"), array("d")
     for number, line in files.lines(path):
         review = record(path, number, line)
         try:
-            user.append(users.setdefault(str(review[layout.user]), len(users)))
-            item.append(items.setdefault(str(review[layout.item]), len(items)))
-            rating.append(_finite(review[layout.rating]))
-            time.append(_finite(review[layout.time]))
+            user, item = str(review[layout.user]), str(review[layout.item])
+            yield Review(user, item, _finite(review[layout.rating]), _finite(review[layout.time]))
         except KeyError as missing:
             raise DataError(f"line {number:,} of {str(path)!r} has no {missing.args[0]!r}. Remove that line.") from None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(
                 f"line {number:,} of {str(path)!r} has rating {review[layout.rating]!r} and time "
                 f"{review.get(layout.time)!r}; expected two numbers. Fix or remove that line."
             ) from None
-    user_ids, user_rows = _sorted(users, user)
-    item_ids, item_rows = _sorted(items, item)
-    return Interactions(user_ids, item_ids, user_rows, item_rows, np.array(rating), np.array(time))
 
 
 def _finite(value: Any) -> float:
     number = float(value)
-    if not np.isfinite(number):
+    if not isfinite(number):
         raise ValueError(value)
     return number
+
+
+def _events(path: Path) -> Interactions:
+    """All reviews, four numbers of each."""
+    if is_csv(path):
+        found = read_table(
+            path, user_column=NEW.user, item_column=NEW.item, rating_column=NEW.rating, time_column=NEW.time
+        ).interactions
+        assert isinstance(found, Interactions)
+        return found
+    users: dict[str, int] = {}
+    items: dict[str, int] = {}
+    user, item, rating, time = array("q"), array("q"), array("d"), array("d")
+    for review in reviews(path):
+        user.append(users.setdefault(review.user, len(users)))
+        item.append(items.setdefault(review.item, len(items)))
+        rating.append(review.rating)
+        time.append(review.time)
+    user_ids, user_rows = _sorted(users, user)
+    item_ids, item_rows = _sorted(items, item)
+    return Interactions(user_ids, item_ids, user_rows, item_rows, np.array(rating), np.array(time))
 
 
 def _sorted(seen: dict[str, int], codes: array[int]) -> tuple[Vocabulary, Rows]:
@@ -161,36 +176,56 @@ def _sorted(seen: dict[str, int], codes: array[int]) -> tuple[Vocabulary, Rows]:
     return vocabulary, vocabulary.rows(list(seen))[np.array(codes, dtype=np.int64)]
 
 
-def _products(path: Path, wanted: Vocabulary) -> tuple[Catalog, int]:
-    """Texts of the wanted products, and how many lines repeated one."""
-    rows: dict[str, dict[str, Any]] = {}
-    twice, some = 0, None
-    for key, product in _metadata(path, wanted):
-        some = key
-        if key in rows:
-            twice += 1
-        elif key in wanted:
-            rows[key] = _texts(key, product)
-    if not rows:
-        known = Catalog.empty(Vocabulary((some or "",)))
-        check_overlap(wanted.ids, known, repr(str(path)), "asin of the reviews", "asin of the metadata")
-    return Catalog.of(pl.DataFrame(list(rows.values()), schema=SCHEMA)), twice
+def _products(path: Path, clicked: Vocabulary) -> tuple[Catalog, int]:
+    """Texts of the clicked products, and how many lines repeated one."""
+    blocks = products(path, lambda keys: {key for key in keys if key in clicked})
+    every = pl.concat([pl.DataFrame(schema=SCHEMA), *blocks])
+    first = every.unique("item_id", keep="first", maintain_order=True)
+    if first.is_empty():
+        raise no_product(path, len(clicked), clicked.ids[0])
+    return Catalog.of(first), every.height - first.height
 
 
-def _metadata(path: Path, wanted: Container[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(product id, fields) of the lines that may be wanted, and of the first line, which shows what ids look like."""
-    for number, line in files.lines(path):
-        keys = ITEM_KEY.findall(line)
-        if number > 1 and keys and not any(key in wanted for key in keys):
-            continue  # most of a metadata file is about products nobody in this file reviewed
-        product = record(path, number, line)
-        key = product.get("parent_asin") or product.get("asin")
-        if key is None:
-            raise DataError(
-                f"line {number:,} of {str(path)!r} has no 'asin' or 'parent_asin'; is it a metadata file? "
-                f"It has the fields {', '.join(map(repr, product))}."
-            )
-        yield str(key), product
+def products(path: Path, wanted: Callable[[list[str]], Set[str]]) -> Iterator[pl.DataFrame]:
+    """Texts of products in blocks with the columns of a catalogue, ids repeated where they are.
+
+    ``wanted`` says which of some ids are: most of a metadata file is about products nobody reviewed, and their lines
+    are not even parsed. Raises `DataError` with the line where one is no product.
+    """
+    lines = files.lines(path)
+    while block := list(islice(lines, LINES)):
+        named = [ITEM_KEY.findall(line) for _, line in block]
+        known = wanted([key for keys in named for key in keys])
+        told = [
+            _product(path, number, line)
+            for (number, line), keys in zip(block, named, strict=True)
+            if number == 1 or not keys or not known.isdisjoint(keys)
+        ]
+        known = wanted([key for key, _ in told])
+        yield pl.DataFrame([_texts(key, product) for key, product in told if key in known], schema=SCHEMA)
+
+
+def _product(path: Path, number: int, line: str) -> tuple[str, Mapping[str, Any]]:
+    """A product's id and fields."""
+    product = record(path, number, line)
+    key = product.get("parent_asin") or product.get("asin")
+    if key is None:
+        raise DataError(
+            f"line {number:,} of {str(path)!r} has no 'asin' or 'parent_asin'; is it a metadata file? "
+            f"It has the fields {', '.join(map(repr, product))}."
+        )
+    return str(key), product
+
+
+def no_product(path: Path, reviewed: int, example: str) -> DataError:
+    """What to say where none of the products that were reviewed is in the metadata; ``example`` is one of them."""
+    some = next((_product(path, *line)[0] for line in files.lines(path)), "")
+    return no_overlap(reviewed, (example, "asin of the reviews"), (some, "asin of the metadata"), where=repr(str(path)))
+
+
+def repeated(lines: int, path: Path) -> str:
+    """The note on lines of a metadata file that are not used."""
+    return f"{lines:,} products stand more than once in {str(path)!r}; the first of each is used"
 
 
 def _texts(key: str, product: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,46 +160,76 @@ def left_out(column: str, error: DataError) -> str:
 
 def described(items: Table, chosen: ItemNames, notes: list[str]) -> tuple[Catalog, dict[str, str | None]]:
     """Item texts of a table, and the column each part came from; ``notes`` get what the user should hear."""
-    return _catalog(load(items, "items"), describe(items, "the item table"), chosen, notes)
+    frame, where = load(items, "items"), describe(items, "the item table")
+    found = ItemColumns.of(frame, where, chosen)
+    table = found.texts_of(frame, where)
+    first = table.unique("item_id", keep="first", maintain_order=True)
+    if twice := table.height - first.height:
+        notes.append(repeated(twice, where))
+    return Catalog.of(first), found.told()
 
 
-def _catalog(
-    frame: pl.DataFrame, where: str, chosen: ItemNames, notes: list[str]
-) -> tuple[Catalog, dict[str, str | None]]:
-    """Item texts, and the column each part came from."""
-    key = _key(frame, where, chosen)
-    title = columns.find(frame, "title", named=chosen.title, option="--title-column", where=where)
-    category = columns.find(frame, "categories", named=chosen.category, option="--category-column", where=where)
-    for name in chosen.texts:
-        columns.require(frame, "description", named=name, option="--text-columns", where=where)
-    usual, brand, attributes = (
-        columns.find(frame, role, named=None, option="", where=where) for role in ("description", "brand", "attributes")
-    )
-    texts = chosen.texts or ((usual,) if usual else ())
-    if not (title or category or texts or brand or attributes):
-        raise DataError(
-            f"{where} has no text: found the columns {', '.join(map(repr, frame.columns))}. "
-            "Name them with --title-column, --text-columns or --category-column."
+def repeated(rows: int, where: str) -> str:
+    """The note on rows of an item table that are not used."""
+    return f"{rows:,} rows of {where} repeat an item id; the first of each is used"
+
+
+@dataclass(frozen=True)
+class ItemColumns:
+    """Which columns of an item table are what; all but ``id`` may be absent, though not all of them."""
+
+    id: str
+    title: str | None
+    texts: tuple[str, ...]
+    category: str | None
+    brand: str | None
+    attributes: str | None
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, where: str, chosen: ItemNames) -> ItemColumns:
+        """Find them in a table, or in its header alone; raises `DataError` where there is no id or no text."""
+        key = _key(frame, where, chosen)
+        title = columns.find(frame, "title", named=chosen.title, option="--title-column", where=where)
+        category = columns.find(frame, "categories", named=chosen.category, option="--category-column", where=where)
+        for name in chosen.texts:
+            columns.require(frame, "description", named=name, option="--text-columns", where=where)
+        usual, brand, attributes = (
+            columns.find(frame, role, named=None, option="", where=where)
+            for role in ("description", "brand", "attributes")
         )
-    path = [(columns.paths(v) or [[]])[0] for v in _values(frame, category)]
-    maker = [_flat(v) for v in _values(frame, brand)]
-    given = [columns.names(v) for v in _values(frame, attributes)]
-    table = pl.DataFrame(
-        {
-            "item_id": columns.ids(frame[key], what="item", where=where),
-            "title": [_flat(v) for v in _values(frame, title)],
-            "description": [". ".join(t for t in map(_flat, row) if t) for row in _rows(frame, texts)],
-            "brand": maker,
-            "categories": path,
-            "attributes": [g or attribute_names(b, p) for g, b, p in zip(given, maker, path, strict=True)],
-        },
-        schema=SCHEMA,
-    )
-    twice = table.height - table["item_id"].n_unique()
-    if twice:
-        notes.append(f"{twice:,} rows of {where} repeat an item id; the first of each is used")
-    told = {"id": key, "title": title, "text": ",".join(texts) or None, "category": category}
-    return Catalog.of(table.unique("item_id", keep="first", maintain_order=True)), told
+        texts = chosen.texts or ((usual,) if usual else ())
+        if not (title or category or texts or brand or attributes):
+            raise DataError(
+                f"{where} has no text: found the columns {', '.join(map(repr, frame.columns))}. "
+                "Name them with --title-column, --text-columns or --category-column."
+            )
+        return cls(key, title, texts, category, brand, attributes)
+
+    def told(self) -> dict[str, str | None]:
+        """What is recorded of how the table was read."""
+        return {"id": self.id, "title": self.title, "text": ",".join(self.texts) or None, "category": self.category}
+
+    def names(self) -> list[str]:
+        """All columns that are read, each once."""
+        every = (self.id, self.title, *self.texts, self.category, self.brand, self.attributes)
+        return list(dict.fromkeys(name for name in every if name is not None))
+
+    def texts_of(self, frame: pl.DataFrame, where: str) -> pl.DataFrame:
+        """The rows of ``frame`` with the columns of a catalogue, ids repeated where they are; raises `DataError`."""
+        path = [(columns.paths(v) or [[]])[0] for v in _values(frame, self.category)]
+        maker = [_flat(v) for v in _values(frame, self.brand)]
+        given = [columns.names(v) for v in _values(frame, self.attributes)]
+        return pl.DataFrame(
+            {
+                "item_id": columns.ids(frame[self.id], what="item", where=where),
+                "title": [_flat(v) for v in _values(frame, self.title)],
+                "description": [". ".join(t for t in map(_flat, row) if t) for row in _rows(frame, self.texts)],
+                "brand": maker,
+                "categories": path,
+                "attributes": [g or attribute_names(b, p) for g, b, p in zip(given, maker, path, strict=True)],
+            },
+            schema=SCHEMA,
+        )
 
 
 def _key(frame: pl.DataFrame, where: str, chosen: ItemNames) -> str:
@@ -270,8 +300,13 @@ def fingerprint(table: Table) -> str:
 def check_overlap(clicked: Sequence[str], catalog: Catalog, where: str, event_key: str, item_key: str | None) -> None:
     """Raise `DataError` where not one clicked item is in the catalog: then one of the two id columns is wrong."""
     if not any(item in catalog.items for item in clicked):
-        raise DataError(
-            f"none of the {len(clicked):,} clicked items is in {where}: column {event_key!r} holds ids like "
-            f"{clicked[0]!r}, column {item_key!r} ids like {catalog.items.ids[0]!r}. "
-            "Name the matching columns with --item-column and --id-column."
-        )
+        raise no_overlap(len(clicked), (clicked[0], event_key), (catalog.items.ids[0], item_key), where)
+
+
+def no_overlap(clicked: int, event: tuple[str, str], item: tuple[str, str | None], where: str) -> DataError:
+    """What to say where none of the clicked items is described; ``event`` and ``item`` are an id and its column."""
+    return DataError(
+        f"none of the {clicked:,} clicked items is in {where}: column {event[1]!r} holds ids like "
+        f"{event[0]!r}, column {item[1]!r} ids like {item[0]!r}. "
+        "Name the matching columns with --item-column and --id-column."
+    )

@@ -19,6 +19,8 @@ _BLOCK_ROW = 600
 """Bytes a row costs while it is read: its texts, their hashes and codes, and what polars keeps beside them."""
 _BUCKET_ROW = 120
 """Bytes a row costs while one bucket is sorted: keys, orders and masks."""
+_TEXT_COPIES = 8
+"""How often a text is there while it is read: in blocks that wait, as Python text, and before and after."""
 _SPARE = 48 * 2**20
 """What the interpreter takes besides, such as the next file's footer."""
 _LEAST_BLOCK, _MOST_BLOCK, _MOST_BUCKET = 2**12, 2**20, 2**26
@@ -77,6 +79,10 @@ class Plan:
 
     block: int
     bucket: int
+
+    def texts(self, row_bytes: int) -> int:
+        """How many rows of item texts of ``row_bytes`` take the place of a block."""
+        return max(1, self.block * _BLOCK_ROW // (_BLOCK_ROW + _TEXT_COPIES * row_bytes))
 
     def buckets(self, rows: int) -> int:
         """How many buckets hold ``rows``, a quarter more than even ones would since users differ."""

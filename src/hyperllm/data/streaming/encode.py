@@ -7,7 +7,10 @@ and their texts on disk. Does not know users from items. The codes say nothing; 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,7 @@ import polars as pl
 from hyperllm.ids import Rows
 
 Codes = npt.NDArray[np.uint32]
+Made = TypeVar("Made")
 BYTES = 40
 """What an id costs while events are read: key, check and code, and as much again while a block adds to them."""
 BYTES_IN_ORDER = 110
@@ -24,6 +28,16 @@ BYTES_IN_ORDER = 110
 
 class Collision(Exception):
     """Two different ids have the same key; hash with another seed."""
+
+
+def settled(work: Callable[[int], Made]) -> Made:
+    """What ``work`` makes with the first seed for hashing that gives no two ids the same key."""
+    for seed in count():
+        try:
+            return work(seed)
+        except Collision:
+            continue
+    raise AssertionError
 
 
 class Ids:
@@ -45,17 +59,29 @@ class Ids:
         frame = _keyed(column, self._seed)
         met = frame.unique(("key", "check")).sort("key")
         key, check = met["key"].to_numpy(), met["check"].to_numpy()
-        place = np.searchsorted(self._key, key)
-        there = np.minimum(place, max(0, len(self) - 1))
-        known = self._key[there] == key if len(self) else np.zeros(len(key), dtype=bool)
-        if (key[1:] == key[:-1]).any() or (self._check[there[known]] != check[known]).any():
+        if (key[1:] == key[:-1]).any():
             raise Collision
+        place, known = self._found(key, check)
         code = np.empty(len(key), dtype=np.uint32)
-        code[known] = self._code[there[known]]
+        code[known] = self._code[place[known]]
         code[~known] = np.arange(len(self), len(self) + int((~known).sum()), dtype=np.uint32)
         self._add(met.filter(pl.Series(~known))["id"], place[~known], key[~known], check[~known], code[~known])
         lookup = pl.DataFrame({"key": key, "code": code})
         return frame.select("key").join(lookup, on="key", how="left", maintain_order="left")["code"].to_numpy()
+
+    def met(self, column: pl.Series) -> npt.NDArray[np.bool_]:
+        """Which of a block of ids (n,) were given codes. May raise `Collision`."""
+        frame = _keyed(column, self._seed)
+        return self._found(frame["key"].to_numpy(), frame["check"].to_numpy())[1]
+
+    def _found(self, key: npt.NDArray[np.uint64], check: npt.NDArray[np.uint64]) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Where keys (n,) stand or would stand, and whether they stand there."""
+        place = np.searchsorted(self._key, key)
+        there = np.minimum(place, max(0, len(self) - 1))
+        known = self._key[there] == key if len(self) else np.zeros(len(key), dtype=bool)
+        if (self._check[there[known]] != check[known]).any():
+            raise Collision
+        return place, known
 
     def _add(
         self, ids: pl.Series, place: Rows, key: npt.NDArray[np.uint64], check: npt.NDArray[np.uint64], code: Codes
@@ -69,10 +95,14 @@ class Ids:
         self._check = np.insert(self._check, place, check)
         self._code = np.insert(self._code, place, code)
 
+    def blocks(self) -> Iterator[pl.Series]:
+        """All ids as text, by code, as many at a time as were met at a time."""
+        for number in range(self._files):
+            yield pl.read_parquet(self._folder / f"{number:08}.parquet")["id"]
+
     def texts(self) -> pl.Series:
         """All ids as text, by code."""
-        names = [self._folder / f"{number:08}.parquet" for number in range(self._files)]
-        return pl.concat([pl.read_parquet(name)["id"] for name in names])
+        return pl.concat(list(self.blocks()))
 
     def forget(self) -> None:
         """Drop what only reading needs; the texts stay."""

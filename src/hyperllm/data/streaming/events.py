@@ -1,14 +1,14 @@
-"""A file of events -> numbers on disk and two sets of ids, checked as the whole table would be.
+"""A file of events -> numbers on disk and two sets of ids, checked as the whole file would be.
 
-Knows blocks of a file and that some questions (are these texts times?) are the whole column's to answer. Does not know
-filters or splits.
+Knows blocks of a table, lines of Amazon reviews, and that some questions (are these texts times?) are the whole
+column's to answer. Does not know filters or splits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,16 @@ import numpy.typing as npt
 import polars as pl
 
 from hyperllm.data.sources import columns
-from hyperllm.data.sources.files import read_blocks, read_header
+from hyperllm.data.sources.amazon import reviews
+from hyperllm.data.sources.files import read_ahead, read_blocks, read_header
 from hyperllm.data.sources.table import Names, event_columns, left_out
 from hyperllm.data.streaming.budget import Budget, Plan
-from hyperllm.data.streaming.encode import BYTES, Collision, Ids
+from hyperllm.data.streaming.encode import BYTES, Ids, settled
 from hyperllm.data.streaming.scratch import Log
 
 Read = TypeVar("Read")
+Planned = Callable[[int], Plan]
+"""Rows at a time beside so many bytes."""
 _PROBES = ("2020-01-02", "02/01/2020")
 """Texts in two layouts of dates; a column is read in one layout."""
 
@@ -74,16 +77,20 @@ class EventFile:
         """Find the columns; raises `DataError` as `read_table`."""
         return cls(path, event_columns(read_header(path, folder=folder), repr(str(path)), names), folder)
 
-    def events(self, budget: Budget, plan: Plan, *, time_asked: bool) -> Events:
+    def events(self, budget: Budget, planned: Planned, *, time_asked: bool) -> Events:
         """Read all events, a block at a time; raises `DataError` as `read_table`, or where ids outgrow the budget."""
-        times = self._times(plan.block)
-        for seed in count():
+        block = planned(read_ahead(self.path, self.names(), folder=self.folder)).block
+        times = self._times(block)
+
+        def read(seed: int) -> Events:
             reader = _Reader(self, times, self.folder / f"events-{seed}", seed, budget)
-            try:
-                return reader.read(plan.block, time_asked=time_asked)
-            except Collision:
-                continue
-        raise AssertionError
+            return reader.read(block, time_asked=time_asked)
+
+        return settled(read)
+
+    def names(self) -> list[str]:
+        """All columns that are read, each once."""
+        return list(dict.fromkeys(name for name in self.reading.values() if name is not None))
 
     def _times(self, rows: int) -> Callable[[pl.Series], npt.NDArray[np.float64]]:
         """How the time column is to be read: the same answer as `columns.times` gives for the whole column."""
@@ -106,6 +113,27 @@ class EventFile:
             return lambda column: columns.numbers(column, what="time", where=where)
         layout = str(first)
         return lambda column: columns.seconds(_moments(column, layout), column, where=where)
+
+
+def read_reviews(path: Path, folder: Path, budget: Budget, rows: int) -> Events:
+    """Read the lines of an Amazon review file; raises `DataError` as `read_amazon`, or where ids outgrow the budget."""
+
+    def read(seed: int) -> Events:
+        here = folder / f"events-{seed}"
+        here.mkdir()
+        users, items = Ids(here / "users", seed=seed), Ids(here / "items", seed=seed)
+        log = Log(here / "log", {"user": np.uint32, "item": np.uint32, "rating": np.float64, "time": np.float64})
+        found = reviews(path)
+        while block := list(islice(found, rows)):
+            user, item, rating, time = zip(*block, strict=True)
+            codes = (ids.codes(pl.Series(side, dtype=pl.String)) for ids, side in ((users, user), (items, item)))
+            log.append(user=next(codes), item=next(codes), rating=np.array(rating), time=np.array(time))
+            budget.require(BYTES * (len(users) + len(items)))
+        for ids in (users, items):
+            ids.forget()
+        return Events(users, items, log)
+
+    return settled(read)
 
 
 def _moments(column: pl.Series, first: str) -> pl.Series:
@@ -147,8 +175,7 @@ class _Reader:
 
     def read(self, rows: int, *, time_asked: bool) -> Events:
         """Everything, or the first complaint in the order in which the roles are read."""
-        names = list(dict.fromkeys(name for name in self.file.reading.values() if name is not None))
-        for block in read_blocks(self.file.path, names, rows=rows, folder=self.file.folder):
+        for block in read_blocks(self.file.path, self.file.names(), rows=rows, folder=self.file.folder):
             self._block(block)
             self.budget.require(BYTES * (len(self.users) + len(self.items)))
         untimed = None if time_asked else self.refused.pop("time", None)

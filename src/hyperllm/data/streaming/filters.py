@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hyperllm.data.filters import Dropped, Keep
 from hyperllm.data.streaming.budget import Plan
 from hyperllm.data.streaming.events import Events
-from hyperllm.data.streaming.scratch import Block, Buckets, Log
+from hyperllm.data.streaming.scratch import Block, Buckets, Log, taken
 from hyperllm.errors import DataError
 
 Mask = npt.NDArray[np.bool_]
@@ -65,7 +65,7 @@ def rated(events: Events, threshold: float | None, keep: Keep, plan: Plan, folde
         if threshold is not None:
             rating = block["rating"]
             low, high = min(low, rating.min()), max(high, rating.max())
-            block = _taken(block, rating >= threshold)
+            block = taken(block, rating >= threshold)
         users[block["user"]] = True
         items[block["item"]] = True
         kept += len(block["user"])
@@ -92,7 +92,7 @@ def kept(found: Rated, events: int, k: int, keep: Keep, plan: Plan, folder: Path
     stays = np.zeros(events, dtype=bool)
     left = pairs = 0
     for block in found.buckets:
-        block = _taken(block, users[block["user"]] & items[block["item"]])
+        block = taken(block, users[block["user"]] & items[block["item"]])
         chosen = _chosen(block, keep)
         stays[block["place"][chosen]] = True
         left += len(chosen)
@@ -117,10 +117,6 @@ def _numbered(log: Log, rows: int) -> Iterator[tuple[int, Block]]:
         start += len(block["user"])
 
 
-def _taken(block: Block, chosen: Mask) -> Block:
-    return {name: values[chosen] for name, values in block.items()}
-
-
 def _keys(block: Block) -> npt.NDArray[np.uint64]:
     """One number a pair (m,)."""
     return (block["user"].astype(np.uint64) << np.uint64(32)) | block["item"].astype(np.uint64)
@@ -141,7 +137,7 @@ def _core(pairs: Log, users: Mask, items: Mask, k: int, plan: Plan, folder: Path
         left = Log(folder / f"pairs-{number}", pairs.dtypes)
         of_user, of_item = (np.zeros(len(mask), dtype=np.int64) for mask in (users, items))
         for block in pairs.blocks(plan.block):
-            block = _taken(block, users[block["user"]] & items[block["item"]])
+            block = taken(block, users[block["user"]] & items[block["item"]])
             of_user += np.bincount(block["user"], minlength=len(users))
             of_item += np.bincount(block["item"], minlength=len(items))
             left.append(**block)
@@ -163,7 +159,7 @@ def _chosen(block: Block, keep: Keep) -> Mask:
     alone[order[1:][same]] = False
     alone[order[:-1][same]] = False
     rows = np.flatnonzero(~alone)
-    repeated = _taken(block, ~alone)
+    repeated = taken(block, ~alone)
     place = repeated["place"].astype(np.int64)
     time = repeated.get("time", place)
     rating = repeated["rating"] if keep == "max" and "rating" in repeated else np.zeros(len(rows))

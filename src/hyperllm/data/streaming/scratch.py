@@ -20,6 +20,11 @@ Block = dict[str, npt.NDArray[Any]]
 """Columns of equal length by name."""
 
 
+def taken(block: Block, chosen: npt.NDArray[np.bool_]) -> Block:
+    """The rows that are chosen (n,)."""
+    return {name: values[chosen] for name, values in block.items()}
+
+
 class Log:
     """A table of numbers in the folder ``path``; ``dtypes`` names its columns."""
 
@@ -70,15 +75,22 @@ class Log:
 
 
 class Buckets:
-    """Rows divided by the remainder of their user: all rows of a user are in one bucket, in the order they came."""
+    """Rows divided by user: all rows of a user are in one bucket, in the order they came.
 
-    def __init__(self, path: Path, count: int, dtypes: Mapping[str, npt.DTypeLike]) -> None:
+    ``home`` (users,) says in which bucket; by default the remainder of the user's number does.
+    """
+
+    def __init__(
+        self, path: Path, count: int, dtypes: Mapping[str, npt.DTypeLike], *, home: npt.NDArray[Any] | None = None
+    ) -> None:
         path.mkdir()
+        self.home = home
         self.logs = [Log(path / str(number), dtypes) for number in range(count)]
 
     def append(self, **columns: npt.NDArray[Any]) -> None:
         """Add rows; the column ``user`` decides where each goes."""
-        home = columns["user"] % len(self.logs)
+        user = columns["user"]
+        home = user % len(self.logs) if self.home is None else self.home[user]
         order = np.argsort(home, kind="stable")
         ends = np.searchsorted(home[order], np.arange(len(self.logs) + 1))
         for log, start, stop in zip(self.logs, ends[:-1], ends[1:], strict=True):

@@ -7,21 +7,58 @@ Shapes: n events, m rows of a bucket.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hyperllm.data.split import Rule
+from hyperllm.data.split import PARTS, Rule
 from hyperllm.data.streaming.budget import Plan
-from hyperllm.data.streaming.scratch import Buckets, Log
+from hyperllm.data.streaming.scratch import Block, Buckets, Log, taken
 from hyperllm.errors import DataError
 from hyperllm.ids import Rows
 
 Parts = npt.NDArray[np.uint8]
 """(n,) 0, 1 and 2 for train, valid and test; 3 for none of them."""
+TRAIN, VALID, TEST, NONE = range(4)
 _DIGIT = 16
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Where each event of a log went; parts that were ``drawn`` instead have their pairs in a log of their own."""
+
+    log: Log
+    part: Parts
+    drawn: Mapping[str, Log] = field(default_factory=dict)
+
+    def blocks(self, rows: int) -> Iterator[tuple[Parts, Block]]:
+        """The parts, which may be written to, and the pairs of a block."""
+        start = 0
+        for block in self.log.blocks(rows, "user", "item"):
+            stop = start + len(block["user"])
+            yield self.part[start:stop], block
+            start = stop
+
+    def counts(self) -> dict[str, int]:
+        """Pairs a part, by name."""
+        found = {name: int(np.count_nonzero(self.part == number)) for number, name in enumerate(PARTS)}
+        return {name: len(self.drawn[name]) if name in self.drawn else found[name] for name in (*PARTS, *self.drawn)}
+
+    def total(self) -> int:
+        """Pairs in train, valid and test."""
+        counts = self.counts()
+        return sum(counts[name] for name in PARTS)
+
+    def pairs(self, name: str, rows: int) -> Iterator[Block]:
+        """The pairs of one part."""
+        if name in self.drawn:
+            yield from self.drawn[name].blocks(rows)
+            return
+        for part, block in self.blocks(rows):
+            yield taken(block, part == PARTS.index(name))  # type: ignore[arg-type]
 
 
 def parts(log: Log, rule: Rule, *, users: int, items: int, seed: int, plan: Plan, folder: Path) -> Parts:
@@ -41,16 +78,17 @@ def parts(log: Log, rule: Rule, *, users: int, items: int, seed: int, plan: Plan
 
 def bytes_an_event(rule: Rule, events: int) -> int:
     """What is held of every event at once."""
-    return _place(events).itemsize if rule == "per-user" else 1
+    return place_type(events).itemsize if rule == "per-user" else 1
 
 
-def _place(events: int) -> np.dtype:
+def place_type(events: int) -> np.dtype:
+    """The smallest type of two that numbers so many events."""
     return np.dtype(np.uint32 if events < 2**32 else np.uint64)
 
 
 def _drawn(log: Log, seed: int, plan: Plan, folder: Path) -> Buckets:
     """Events by user, with their places in the permutation that `np.random.Generator.permutation` gives."""
-    place = _place(len(log))
+    place = place_type(len(log))
     drawn = np.arange(len(log), dtype=place)
     np.random.default_rng(seed).shuffle(drawn)  # the same swaps as permutation, in half the memory or less
     buckets = Buckets(folder, plan.buckets(len(log)), {"user": np.uint32, "order": place, "place": place})
@@ -64,7 +102,7 @@ def _drawn(log: Log, seed: int, plan: Plan, folder: Path) -> Buckets:
 
 def _dated(log: Log, plan: Plan, folder: Path) -> Buckets:
     """Events by user, with their times."""
-    place = _place(len(log))
+    place = place_type(len(log))
     buckets = Buckets(folder, plan.buckets(len(log)), {"user": np.uint32, "order": np.float64, "place": place})
     start = 0
     for block in log.blocks(plan.block, "user", "time"):
