@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
 from hyperllm.cli.app import main
 from hyperllm.cli.cluster import spelled_out
-from hyperllm.errors import ConfigError
+from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.scale.cluster import Cluster, joined
 
 
@@ -34,6 +35,37 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'hyperllm\[ray\]'"), joined():
         pass
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_ray_is_started_again_where_it_did_not_start(failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def init(**options: object) -> None:
+        tried.append(str(options["address"]))
+        if len(tried) <= failing:
+            raise Exception("The current node timed out during startup.\nMore of it")
+
+    node = SimpleNamespace(get_node_id=lambda: "here")
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=init,
+        shutdown=lambda: None,
+        cluster_resources=lambda: {"CPU": 2},
+        get_runtime_context=lambda: node,
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if failing == 2:
+        with (
+            pytest.raises(HyperLLMError, match=r"did not start .*\(The current node timed out during startup\.\)"),
+            joined(),
+        ):
+            pass
+    else:
+        with joined() as cluster:
+            assert cluster == Cluster(cpus=2, gpus=0, node="here")
+    assert tried == ["local", "local"]
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'hyperllm[ray]'")

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hyperllm.errors import ConfigError
+from hyperllm.errors import ConfigError, HyperLLMError
 
 HERE = "local"
 """The address that means: start one on this machine."""
@@ -25,7 +25,7 @@ STORE_BYTES = 200_000_000
 """Shared memory of a Ray that is started here; what passes through it are blocks of a few hundred rows."""
 PATIENCE_S = 10.0
 """How long an address may take to answer."""
-_QUIET = {
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -57,7 +57,8 @@ def joined(address: str | None = None, *, cpus: int | None = None) -> Generator[
     """Ray for the length of the block: at ``address`` (``auto``, HOST:PORT), or one of ``cpus`` processors made here.
 
     None means ``$RAY_ADDRESS`` where it is set, else here. One that this process has joined already is used and kept.
-    Raises `ConfigError` where Ray is not installed or the address does not answer.
+    Raises `ConfigError` where Ray is not installed or the address does not answer, `HyperLLMError` where it does not
+    start here.
     """
     ray = _imported()
     if ray.is_initialized():
@@ -87,7 +88,7 @@ def data_of_ray() -> Any:
 
 
 def _imported() -> Any:
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         with warnings.catch_warnings():
@@ -102,17 +103,34 @@ def _start(ray: Any, address: str, folder: str | None, cpus: int | None) -> None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if folder is not None:
         options |= {"num_cpus": cpus or _processors(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
-        ray.init(address=HERE, _temp_dir=folder, **options)
+        _begin(ray, folder, options)
         return
     try:
         _knock(address)
         ray.init(address=address, **options)
     except (OSError, RuntimeError, ValueError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            f"no Ray answers at {address!r} ({told}); start one with `ray start --head`, or say --ray alone to start "
+            f"no Ray answers at {address!r} ({_first_line(error)}); start one with `ray start --head`, or say --ray alone to start "
             "one on this machine"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _begin(ray: Any, folder: str, options: dict[str, Any]) -> None:
+    """Start one here; Ray gives its processes half a minute, which is short where all processors are taken."""
+    for last in (False, True):
+        try:
+            ray.init(address=HERE, _temp_dir=folder, **options)
+            return
+        except Exception as error:  # Ray has no class of its own for this
+            ray.shutdown()
+            if last:
+                raise HyperLLMError(
+                    f"Ray did not start on this machine ({_first_line(error)}); repeat the command when it is less busy"
+                ) from error
 
 
 def _knock(address: str) -> None:
