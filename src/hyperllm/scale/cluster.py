@@ -110,8 +110,8 @@ def _start(ray: Any, address: str, folder: str | None, cpus: int | None) -> None
         ray.init(address=address, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"no Ray answers at {address!r} ({_first_line(error)}); start one with `ray start --head`, or say --ray alone to start "
-            "one on this machine"
+            f"no Ray answers at {address!r} ({_first_line(error)}); start one with `ray start --head`, or say --ray "
+            "alone to start one on this machine"
         ) from None
 
 
