@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
 from hyperllm.scale.blocks import written
 from hyperllm.scale.book import Book
 from hyperllm.scale.cluster import Cluster
-from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written, placed
+from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written, placed, settings
 
 CONFIG = ExtractConfig(llm="scripted", workers=4)
 HERE = Cluster(cpus=2, gpus=0, node="here")
@@ -233,8 +234,8 @@ def generated(engine: Engine, row: dict[str, Any], spoilt: dict[str, str]) -> di
     said = json.loads("".join(map(chr, asked["tokenized_prompt"])))
     messages = [Message(one["role"], one["content"]) for one in said]
     text = spoilt.get(row["about"], answer(messages)) if len(messages) == 2 else answer(messages)
-    if text == FAULT:
-        return {**row, "generated_text": "", "num_input_tokens": 0, "num_generated_tokens": 0, FAULT: "out of memory"}
+    if "Error: " in text:
+        return {**row, "generated_text": "", "num_input_tokens": 0, "num_generated_tokens": 0, FAULT: text}
     tokens = {"num_input_tokens": 9, "num_generated_tokens": len(text.split()), "time_taken_llm": 1.5}
     return {**engine.answer({**row, **asked, "generated_text": text, **tokens}), FAULT: ""}
 
@@ -251,7 +252,7 @@ def through_engine(engine: Engine, desk: Any, paths: list[Path], spoilt: dict[st
 
 def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
     engine = Engine(VLLM, PRICE)
-    spoilt = {"i1": "I would rather not", "i2": FAULT}
+    spoilt = {"i1": "I would rather not", "i2": "RuntimeError: out of memory"}
     texts = {name: TEXTS[name] for name in ("i0", "i1", "i2")}
     with block(tmp_path, texts, VLLM) as paths:
         assert through_engine(engine, desk, paths, spoilt) == (3, 1)
@@ -263,10 +264,16 @@ def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, led
     assert tally.price_usd == pytest.approx(PRICE.of(tally.input_tokens, tally.output_tokens))
 
 
-def test_a_block_without_any_answer_says_why(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+@pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [("RuntimeError: out of memory", "unanswered"), ("VLLMValidationError: the prompt is too long", "quarantined")],
+)
+def test_a_block_without_any_answer_says_why(
+    tmp_path: Path, ledger: Ledger, desk: Any, fault: str, verdict: str
+) -> None:
     with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
-        assert through_engine(Engine(VLLM), desk, paths, {"i0": FAULT}) == (1, 0)
-        assert ledger.verdict(asker(VLLM).item("i0", TEXTS["i0"]).key) == ("unanswered", "out of memory")
+        assert through_engine(Engine(VLLM), desk, paths, {"i0": fault}) == (1, 0)
+        assert ledger.verdict(asker(VLLM).item("i0", TEXTS["i0"]).key) == (verdict, fault)
 
 
 def test_what_is_stopped_is_not_handed_to_an_engine(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
@@ -312,14 +319,25 @@ def test_an_engine_is_on_gpus_or_built_for_processors(
             placed(HERE)
 
 
+def test_ray_takes_what_it_is_told_of_engines() -> None:
+    pytest.importorskip("ray")
+    told = settings(Engine(VLLM), Cluster(cpus=8, gpus=3, node="here"))
+    assert (told.model_source, told.concurrency) == ("some/model", 3)
+    assert told.engine_kwargs["max_model_len"] == VLLM.chat().context
+
+
 def test_vllm_takes_what_is_asked_of_it(tmp_path: Path, desk: Any) -> None:
-    sampling: Any = pytest.importorskip("vllm.sampling_params")
+    vllm: Any = pytest.importorskip("vllm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        params = vllm.SamplingParams
     engine = Engine(VLLM)
     with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
         (row,) = OnRecord(engine, desk)(handed(paths)).to_pylist()
     asked = engine.request(row)["sampling_params"]
-    form = sampling.StructuredOutputsParams(**asked.pop("structured_outputs"))
-    taken = sampling.SamplingParams(**asked, structured_outputs=form)
+    form = vllm.sampling_params.StructuredOutputsParams(**asked.pop("structured_outputs"))
+    taken = params(**asked, structured_outputs=form)
+    assert taken.max_tokens == VLLM.max_tokens
     assert json.loads(taken.structured_outputs.json) == engine.question(row).schema
 
 

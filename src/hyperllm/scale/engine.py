@@ -9,6 +9,8 @@ no money. Knows the engine's requests and answers, and where engines run. Does n
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -27,13 +29,15 @@ from hyperllm.extraction.prompts import Prompts
 from hyperllm.llm.chat import ChatProvider, Reply
 from hyperllm.llm.prices import Price
 from hyperllm.scale.blocks import rows_of
-from hyperllm.scale.book import Answered, Failed, Judged, Known, News
+from hyperllm.scale.book import Answered, Failed, Judged, Known, News, Refused
 from hyperllm.scale.cluster import Cluster, data_of_ray
 
 TURNS = 2
 """Passes, too: what one leaves open, the next one repairs."""
 FAULT = "__inference_error__"
 """Where Ray puts why a row has no answer; it hands such a row on as it was, past `Engine.answer`."""
+REFUSALS = ("VLLMValidationError:", "ValueError:")
+"""How a fault begins that lies in the question, such as too long a prompt: asked again, it would be the same."""
 PART = 0.2
 """Of a processor, for each step on the way through an engine that has no GPU: all of them fit on one."""
 
@@ -127,29 +131,52 @@ def _built_for_processors() -> bool:
     return any("cpu" in name + one.version for name in names for one in metadata.distributions(name=name))
 
 
+def _processor(engine: Engine, cluster: Cluster) -> Any:
+    """What takes rows of `OnRecord` through vLLM, without Ray's remarks on itself."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ray.data.llm import build_processor
+
+            return build_processor(
+                settings(engine, cluster),
+                engine.request,
+                engine.answer,
+                preprocess_map_kwargs={"num_cpus": PART},
+                postprocess_map_kwargs={"num_cpus": PART},
+            )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def settings(engine: Engine, cluster: Cluster) -> Any:
+    """What Ray is told of the engines: vLLM makes text of tokens by itself, and `Engine.request` tokens of text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ray.data.llm import vLLMEngineProcessorConfig
+
+        return vLLMEngineProcessorConfig(
+            model_source=engine.model,
+            engine_kwargs={"max_model_len": engine.config.chat().context, "enforce_eager": not cluster.gpus},
+            chat_template_stage=False,
+            tokenize_stage=False,
+            detokenize_stage=False,
+            log_engine_metrics=False,
+            should_continue_on_error=True,
+            **placed(cluster),
+        )
+
+
 def ask_engine(
     paths: Sequence[Path], config: ExtractConfig, price: Price | None, cluster: Cluster, book: Any
 ) -> list[pa.Table]:
     """Ask every question of these blocks, and repair; whose they were, for the caller to look up how they ended."""
     data = data_of_ray()
-    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
     from ray.exceptions import RayError
 
     engine = Engine(config, price)
-    settings = vLLMEngineProcessorConfig(
-        model_source=engine.model,
-        engine_kwargs={"max_model_len": config.chat().context, "enforce_eager": not cluster.gpus},
-        chat_template_stage=False,
-        tokenize_stage=False,
-        detokenize_stage=False,
-        log_engine_metrics=False,
-        should_continue_on_error=True,
-        **placed(cluster),
-    )
-    part = {"num_cpus": PART}
-    through: Any = build_processor(
-        settings, engine.request, engine.answer, preprocess_map_kwargs=part, postprocess_map_kwargs=part
-    )
+    through, part = _processor(engine, cluster), {"num_cpus": PART}
     for _ in range(TURNS):
         blocks = data.from_items([{"path": str(path)} for path in paths], override_num_blocks=len(paths))
         asked = blocks.map_batches(OnRecord(engine, book), batch_size=None, batch_format="pyarrow", **part)
@@ -214,9 +241,10 @@ class Written:
 
     def _news(self, row: Mapping[str, Any]) -> Iterator[News]:
         question = self.engine.question(row)
-        if row[FAULT]:
-            yield Failed(row["row"], row[FAULT], 0.0)
-            yield Judged(self.engine.asker.call(question, 1), "unanswered", row[FAULT])
+        if fault := row[FAULT]:
+            refused = fault.startswith(REFUSALS)
+            yield Refused(row["row"], fault, 0, 0, None, 0.0) if refused else Failed(row["row"], fault, 0.0)
+            yield Judged(self.engine.asker.call(question, 1), "quarantined" if refused else "unanswered", fault)
             return
         answered = self.engine.answered(row)
         yield answered
