@@ -35,7 +35,7 @@ from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
 from hyperllm.scale.blocks import written
 from hyperllm.scale.book import Book
 from hyperllm.scale.cluster import Cluster
-from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written, placed, settings
+from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written, cause, placed, settings, tokenizer
 
 CONFIG = ExtractConfig(llm="scripted", workers=4)
 HERE = Cluster(cpus=2, gpus=0, node="here")
@@ -317,6 +317,17 @@ def test_an_engine_is_on_gpus_or_built_for_processors(
     else:
         with pytest.raises(ConfigError, match="has none"):
             placed(HERE)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be opened as a model"):
+        tokenizer(str(tmp_path))
+
+
+def test_the_cause_is_found_in_a_report() -> None:
+    report = "ray::MapWorker()\n  File x\nRuntimeError: no memory\n\nTo change retries, configure Ray."
+    assert cause(report) == "RuntimeError: no memory"
+    assert cause("the actor died") == "the actor died"
 
 
 def test_ray_takes_what_it_is_told_of_engines() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,10 +105,17 @@ class Engine:
 
 @cache
 def tokenizer(model: str) -> Any:
-    """The tokenizer of a model, with its chat template."""
+    """The tokenizer of a model; raises `ConfigError` where there is none, or none that knows how to chat."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(model)
+    try:
+        found: Any = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{model!r} cannot be opened as a model of the Hub or a folder: {told}") from None
+    if not found.chat_template:
+        raise ConfigError(f"{model!r} has no chat template; take a model that is made for instructions")
+    return found
 
 
 def placed(cluster: Cluster) -> dict[str, Any]:
@@ -176,6 +184,7 @@ def ask_engine(
     from ray.exceptions import RayError
 
     engine = Engine(config, price)
+    tokenizer(engine.model)  # here, before anything is on record
     through, part = _processor(engine, cluster), {"num_cpus": PART}
     for _ in range(TURNS):
         blocks = data.from_items([{"path": str(path)} for path in paths], override_num_blocks=len(paths))
@@ -184,11 +193,16 @@ def ask_engine(
         try:
             still_open = sum(row["open"] for row in answers.iter_rows())
         except RayError as error:
-            told = str(error).strip().splitlines()[-1]
-            raise ProviderUnavailable(f"{config.llm!r} did not run in the workers: {told}") from error
+            raise ProviderUnavailable(f"{config.llm!r} did not run in the workers: {cause(str(error))}") from error
         if not still_open:
             break
     return [pq.read_table(path, columns=["kind", "about", "key"]) for path in paths]
+
+
+def cause(told: str) -> str:
+    """The line of Ray's report, a page of places and advice, that names the error."""
+    lines = told.strip().splitlines()
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception): ", line)), lines[-1])
 
 
 def _nobody() -> ChatProvider:
