@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperllm.errors import DataError, UnknownId
-from hyperllm.ids import Vocabulary
+from hyperllm.ids import Vocabulary, distinct
 
 IDS = st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=30)
 IDS = IDS.filter(lambda ids: all(not 0xD800 <= ord(ch) < 0xE000 for v in ids for ch in v))
@@ -68,3 +68,9 @@ def test_an_unknown_id_is_named_with_the_nearest_known_one() -> None:
 def test_it_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Vocabulary(("a",)).ids = ("b",)  # type: ignore[misc]
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_distinct_numbers_are_those_of_numpy(numbers: list[int]) -> None:
+    keys = np.array(numbers, dtype=np.int64)
+    assert np.array_equal(distinct(keys.copy()), np.unique(keys))

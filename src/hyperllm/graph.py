@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import Tensor
 
 from hyperllm.errors import DataError
-from hyperllm.ids import Rows
+from hyperllm.ids import Rows, distinct
 
 MOST = 2**31 - 1
 """Stored numbers of an operator that its 32-bit row and column numbers can count."""
@@ -172,11 +172,13 @@ class Edges:
 
     def keys(self) -> Rows:
         """A number (m,) for each distinct edge, row·n + column of its entry above the diagonal, in order."""
-        keys = self.cross[:, 0] * self.nodes + self.cross[:, 1] + self.left
+        keys = self.cross[:, 0] * self.nodes
+        keys += self.cross[:, 1]
+        keys += self.left
         if self.among_left is not None and len(self.among_left):
             low, high = self.among_left.min(axis=1), self.among_left.max(axis=1)
             keys = np.concatenate([keys, (low * self.nodes + high)[low < high]])
-        return np.unique(keys)
+        return distinct(keys)
 
     def _entries(self, edges: Rows, offset: int, rows: slice) -> sparse.csr_matrix:
         """Ones where these rows have an edge, in either direction; ``offset`` makes second ends node numbers."""

@@ -20,6 +20,15 @@ from hyperllm.errors import DataError, UnknownId, did_you_mean
 Rows = npt.NDArray[np.int64]
 
 
+def distinct(keys: Rows) -> Rows:
+    """The distinct of these numbers (m,), in order: sorted where they are, and copied only where some repeat."""
+    keys.sort()
+    fresh = np.empty(len(keys), dtype=bool)
+    fresh[:1] = True
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    return keys if fresh.all() else keys[fresh]
+
+
 def _order(value: str) -> tuple[int, int, str]:
     """Whole numbers first, by value; then everything else, by text."""
     if value.isascii() and value.isdigit():

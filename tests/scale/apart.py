@@ -231,4 +231,10 @@ def started(folder: Path) -> dict[int, dict[str, Any]]:
     """What came out, by number of processes."""
     os.environ["OMP_NUM_THREADS"] = "1"
     processes.spawn(take_part, (folder,), nprocs=max(SIZES))
-    return {size: torch.load(folder / f"{size}.pt", weights_only=False) for size in SIZES}
+    return found(folder)
+
+
+def found(folder: Path) -> dict[int, dict[str, Any]]:
+    """What is there of that."""
+    files = {size: folder / f"{size}.pt" for size in SIZES}
+    return {size: torch.load(file, weights_only=False) for size, file in files.items() if file.exists()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,14 @@ RELATIVE = 2e-5
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
-    """What two and then four processes found, all of it in one start of four."""
-    return apart.started(tmp_path_factory.mktemp("apart"))
+    """What two and then four processes found, all of it in one start of four, also where tests run side by side."""
+    side_by_side = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if side_by_side else base) / "apart"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second finds what the first one found
+        return apart.found(folder) or apart.started(folder)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def extract(
     llm: Annotated[
         str | None,
         typer.Option(
-            help="keywords (no language model; the default), openai:MODEL, gguf:FILE, scripted[:FILE]; vllm:MODEL with --ray."
+            help="keywords (no language model, the default), openai:MODEL, gguf:FILE, scripted[:FILE], vllm:MODEL (Ray)"
         ),
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, usually ending in /v1.")] = None,

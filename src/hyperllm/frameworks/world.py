@@ -23,7 +23,7 @@ from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.errors import MisalignedArrays
 from hyperllm.graph import Graph
-from hyperllm.ids import Rows
+from hyperllm.ids import Rows, distinct
 from hyperllm.serving.placement import Placement
 
 
@@ -113,4 +113,9 @@ class World:
 def _distinct(pairs: Pairs) -> Rows:
     """The distinct pairs (m, 2) in order; through one number a pair, which sorts ten times faster than two."""
     items = np.int64(pairs.item.max(initial=0)) + 1
-    return np.stack(np.divmod(np.unique(pairs.user * items + pairs.item), items), axis=1)
+    keys = pairs.user * items
+    keys += pairs.item
+    keys = distinct(keys)
+    rows = np.empty((len(keys), 2), dtype=np.int64)
+    np.divmod(keys, items, out=(rows[:, 0], rows[:, 1]))
+    return rows

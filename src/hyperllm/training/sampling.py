@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hyperllm.graph import MOST, Triplets
-from hyperllm.ids import Rows
+from hyperllm.ids import Rows, distinct
 
 _RETRIES = 64
 
@@ -48,7 +48,9 @@ class TripletSampler:
         if positives.exclude_anchor:
             anchors = np.unique(taken[:, 0])
             taken = np.concatenate([taken, np.stack([anchors, anchors], axis=1)])
-        self._keys = np.unique(taken[:, 0] * positives.pool + taken[:, 1])
+        keys = taken[:, 0] * positives.pool
+        keys += taken[:, 1]
+        self._keys = distinct(keys)
         owner = self._keys // positives.pool
         self._count = np.bincount(owner, minlength=int(taken[:, 0].max(initial=-1)) + 1)
         usable = self._count[positives.pairs[:, 0]] < positives.pool
