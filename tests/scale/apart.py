@@ -28,8 +28,10 @@ from hyperllm.frameworks import (
     HERec,
     HyperLLMConfig,
     Integration,
+    RLMRecCon,
     Trained,
     train_base,
+    train_framework,
     train_hyperllm,
 )
 from hyperllm.frameworks.base import Batch, Framework
@@ -150,14 +152,29 @@ def steps(crew: Crew) -> Result:
 
 def rivals(crew: Crew) -> Result:
     """What processes do as replicas alone: rivals, and the published code's quirks."""
-    quirks = Base(world(crew), BACKBONES["hgcf"](), BaseConfig(**{**SMALL, "compat": True}))
-    views = Integration(world(crew), HyperCL(HyperCLConfig(tag_views=True)), HyperLLMConfig(**HYPER))
-    made = {kind.__name__: kind(world(crew), BACKBONES["hgcf"](), kind.config_class(**SMALL)) for kind in RIVALS}
-    found = {"quirks": quirks, "views of tags": views, **made}
+    with crew.together():
+        found = _rivals(crew)
     if isinstance(crew, SpreadCrew):
         for framework in found.values():
             crew.prepare(framework)
     return {name: step(framework, crew) for name, framework in found.items()}
+
+
+def _rivals(crew: Crew) -> dict[str, Framework]:
+    quirks = Base(world(crew), BACKBONES["hgcf"](), BaseConfig(**{**SMALL, "compat": True}))
+    views = Integration(world(crew), HyperCL(HyperCLConfig(tag_views=True)), HyperLLMConfig(**HYPER))
+    made = {kind.__name__: kind(world(crew), BACKBONES["hgcf"](), kind.config_class(**SMALL)) for kind in RIVALS}
+    return {"quirks": quirks, "views of tags": views, **made}
+
+
+def rival_trained(folder: Path, crew: Crew) -> Result:
+    """Two epochs with checkpoints, then two more."""
+    for epochs in (2, 4):
+        limits = FitConfig(epochs=epochs, checkpoint_every_s=0)
+        config, texts = RLMRecCon.config_class(**SMALL), PLANTED.semantics
+        more: dict[str, Any] = {"config": config, "fit_config": limits, "folder": folder, "crew": crew}
+        found = train_framework(RLMRecCon, PLANTED.split, semantics=texts, backbone=BACKBONES["hgcf"](), **more)
+    return told(found)
 
 
 def ranked(crew: Crew) -> Tensor:
@@ -220,6 +237,7 @@ def take_part(rank: int, folder: Path) -> None:
                 found["steps of replicas"] = steps(SpreadCrew(grids[2]))
                 found["steps with a shared graph"] = steps(SpreadCrew(grids[2], share_graph=True))
                 found["rivals"] = rivals(SpreadCrew(grids[4], share_graph=True))
+                found["rival"] = rival_trained(folder / "rival", SpreadCrew(grids[4], share_graph=True))
                 found["shared hgch hyperllm"] = trained("hgch", "hyperllm", SpreadCrew(grids[4], share_graph=True))
             if rank == 0:
                 torch.save(found, folder / f"{size}.pt")

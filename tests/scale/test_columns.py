@@ -55,6 +55,10 @@ def test_rivals_and_quirks_train_as_replicas_that_share_the_graph(processes: dic
     same_steps(processes[4]["rivals"], apart.rivals(Alone()))
 
 
+def test_a_rival_trains_and_goes_on_as_in_one_process(processes: dict[int, dict[str, Any]], tmp_path: Path) -> None:
+    same_training(processes[4]["rival"], apart.rival_trained(tmp_path / "rival", Alone()))
+
+
 def test_training_over_a_shared_graph_is_that_of_one_process(processes: dict[int, dict[str, Any]]) -> None:
     same_training(processes[4]["shared hgch hyperllm"], apart.trained("hgch", "hyperllm", Alone()))
 

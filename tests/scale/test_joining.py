@@ -52,6 +52,7 @@ def test_ray_is_started_again_where_it_did_not_start(failing: int, monkeypatch: 
         init=init,
         shutdown=lambda: None,
         cluster_resources=lambda: {"CPU": 2},
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 9.0}}],
         get_runtime_context=lambda: node,
     )
     monkeypatch.setitem(sys.modules, "ray", fake)
@@ -64,7 +65,7 @@ def test_ray_is_started_again_where_it_did_not_start(failing: int, monkeypatch: 
             pass
     else:
         with joined() as cluster:
-            assert cluster == Cluster(cpus=2, gpus=0, node="here")
+            assert cluster == Cluster(cpus=2, gpus=0, node="here", machines=((2, 0),))
     assert tried == ["local", "local"]
 
 

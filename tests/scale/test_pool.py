@@ -22,6 +22,10 @@ from hyperllm.scale.pool import RayPool
         (Cluster(cpus=9, gpus=0, node="here"), {"at_once": 6}, (6, 1, 0)),
         (Cluster(cpus=9, gpus=2, node="here"), {}, (2, 4, 1)),
         (Cluster(cpus=9, gpus=2, node="here"), {"gpus": False}, (4, 2, 0)),
+        (Cluster(cpus=64, gpus=0, node="here", machines=((8, 0),) * 8), {}, (4, 8, 0)),
+        (Cluster(cpus=64, gpus=8, node="here", machines=((8, 1),) * 8), {}, (4, 8, 1)),
+        (Cluster(cpus=12, gpus=4, node="here", machines=((4, 0), (8, 4))), {}, (4, 2, 1)),
+        (Cluster(cpus=10, gpus=0, node="here", machines=((6, 0), (2, 0), (2, 0))), {}, (4, 2, 0)),
     ],
 )
 def test_trials_share_the_processors_and_have_a_gpu_each(
@@ -29,6 +33,18 @@ def test_trials_share_the_processors_and_have_a_gpu_each(
 ) -> None:
     found = RayPool.of(Path("shop"), cluster, **asked)
     assert (found.at_once, found.cpus, found.gpus) == trials
+
+
+def test_a_search_that_is_done_asks_tune_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune = pytest.importorskip("ray.tune", reason="Ray is not installed: pip install 'hyperllm[ray]'")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("Tune was asked")
+
+    monkeypatch.setattr(tune, "run", never)
+    RayPool(tmp_path, 1, 1).run(iter(()), never)
+    with pytest.raises(AssertionError, match="Tune was asked"):
+        RayPool(tmp_path, 1, 1).run(iter([lambda *, progress: None]), never)  # pyright: ignore[reportArgumentType]
 
 
 def test_what_a_trial_raises_is_raised_where_it_was_asked_for() -> None:

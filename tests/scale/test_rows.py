@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from hyperllm.cli.app import main
 from hyperllm.errors import ConfigError, DataError
 from hyperllm.graph import Edges, Graph
 from hyperllm.scale import rows
@@ -66,3 +67,8 @@ def test_more_than_a_process_can_count_is_refused() -> None:
 def test_a_graph_is_shared_by_replicas_alone() -> None:
     with pytest.raises(ConfigError, match="--replicas"):
         Division(share_graph=True)
+
+
+def test_the_command_wants_several_processes_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "shop", "--replicas", "2", "--share-graph"]) == 2
+    assert "start them with --ray or torchrun" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,11 @@ def spelled_out(words: Sequence[str]) -> list[str]:
         if word == "--ray" and not _ADDRESS.match(following):
             said.append(HERE)
     return said
+
+
+def for_workers(path: Path | None) -> Path | None:
+    """The full path of a file, since workers may stand in another folder; ``run:NAME`` is none."""
+    return path if path is None or str(path).startswith("run:") else path.resolve()
 
 
 def address(ray: str) -> str | None:

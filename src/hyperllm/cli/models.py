@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyperllm.cli import show
-from hyperllm.cli.cluster import RayAddress, address
+from hyperllm.cli.cluster import RayAddress, address, for_workers
 from hyperllm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def train(
         semantics=semantics,
         preset=preset,
         settings=parse_assignments(set_ or []),
-        phase1=phase1,
+        phase1=phase1 if ray is None else for_workers(phase1),
         compat=compat,
         device=device,
         seed=seed,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyperllm.cli import models, show
-from hyperllm.cli.cluster import RayAddress, address
+from hyperllm.cli.cluster import RayAddress, address, for_workers
 from hyperllm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def tune(
         semantics=semantics,
         preset=preset,
         settings=parse_assignments(set_ or []),
-        phase1=phase1,
+        phase1=phase1 if ray is None else for_workers(phase1),
         device=device,
         seed=seed,
     )

@@ -45,11 +45,22 @@ class Cluster:
     node: str
     memory_bytes: int | None = None
     """Of all machines together, for what runs there; None where Ray does not say."""
+    machines: tuple[tuple[int, int], ...] = ()
+    """Processors and GPUs of each, which are what a single process can have; empty is one machine with all of them."""
 
     def workers(self, most: int, *, bytes_each: int = 0) -> int:
         """How many processes share the work: one a processor, at most ``most`` and as many as fit, at least one."""
         fit = most if not bytes_each or self.memory_bytes is None else self.memory_bytes // bytes_each
         return max(1, min(self.cpus, most, fit))
+
+    def share(self, count: int, *, gpus: int = 0) -> int:
+        """The processors that each of ``count`` processes can have, with so many ``gpus`` beside them, at least one."""
+        machines = self.machines or ((self.cpus, self.gpus),)
+
+        def fit(cpus: int) -> int:
+            return sum(min(have // cpus, there // gpus if gpus else have) for have, there in machines)
+
+        return next((cpus for cpus in range(self.cpus // count, 1, -1) if fit(cpus) >= count), 1)
 
 
 @contextmanager
@@ -129,7 +140,7 @@ def _begin(ray: Any, folder: str, options: dict[str, Any]) -> None:
             ray.shutdown()
             if last:
                 raise HyperLLMError(
-                    f"Ray did not start on this machine ({_first_line(error)}); repeat the command when it is less busy"
+                    f"Ray did not start on this machine ({_first_line(error)}); if it was busy, repeat the command"
                 ) from error
 
 
@@ -150,4 +161,6 @@ def _cluster(ray: Any) -> Cluster:
     there = ray.cluster_resources()
     cpus, gpus = (int(there.get(kind, 0)) for kind in ("CPU", "GPU"))
     memory = int(there["memory"]) if "memory" in there else None
-    return Cluster(max(1, cpus), gpus, ray.get_runtime_context().get_node_id(), memory)
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    machines = tuple((int(have.get("CPU", 0)), int(have.get("GPU", 0))) for have in alive)
+    return Cluster(max(1, cpus), gpus, ray.get_runtime_context().get_node_id(), memory, machines)

@@ -61,6 +61,8 @@ class Division:
     share_graph: bool = False
 
     def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise ConfigError(f"there is at least one replica; {self.replicas} were asked for")
         if self.share_graph and self.replicas == 1:
             raise ConfigError("replicas share out the graph: give --share-graph a number of --replicas")
 

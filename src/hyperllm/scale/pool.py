@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ class RayPool:
     @classmethod
     def of(cls, workspace: Path, cluster: Cluster, at_once: int | None = None, *, gpus: bool = True) -> RayPool:
         """At most one a processor, or one a GPU where the cluster has some and they are wanted."""
-        slots = cluster.gpus if gpus and cluster.gpus else cluster.cpus
-        chosen = max(1, min(at_once or AT_ONCE, slots))
-        return cls(workspace, chosen, max(1, cluster.cpus // chosen), 1 if gpus and cluster.gpus else 0)
+        each = 1 if gpus and cluster.gpus else 0
+        chosen = max(1, min(at_once or AT_ONCE, cluster.gpus if each else cluster.cpus))
+        return cls(workspace, chosen, cluster.share(chosen, gpus=each), each)
 
     def run(self, trainings: Iterator[Training | None], ended: Callable[[Training, Trial], None]) -> None:
         """Train all of them.
@@ -63,7 +64,9 @@ class RayPool:
             if outside.is_connected():
                 raise ConfigError("trials train on Ray Tune, which ray:// cannot carry; on the cluster, say --ray auto")
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what it has to say is raised too
-            asked = _searcher(trainings, ended)
+            if (first := next(trainings, None)) is None:
+                return  # and Tune, which would look for its own record, is not asked
+            asked = _searcher(chain([first], trainings), ended)
             with _scratch(self.workspace) as folder, _own_handlers():
                 tune.run(
                     _work,

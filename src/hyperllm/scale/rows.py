@@ -144,7 +144,7 @@ class SharedGraph(Graph):
         """Which of all edges an own entry is."""
         row, column = self._entries.row.long(), self._entries.column.long()
         keys = torch.minimum(row, column) * self.nodes + torch.maximum(row, column)
-        return torch.searchsorted(self._keys, keys.cpu(), out_int32=True).to(row.device)
+        return torch.searchsorted(self._keys, keys.cpu(), out_int32=len(self._keys) <= MOST).to(row.device)
 
 
 class _Propagate(torch.autograd.Function):
