@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,10 @@ from hyperllm.extraction.interview import identity
 from hyperllm.extraction.parse import ITEM_SCHEMAS
 from hyperllm.extraction.prompts import Prompts
 from hyperllm.extraction.scripted import answer, scripted
-from hyperllm.llm.caller import ASSUMED_OUTPUT
+from hyperllm.llm.caller import ASSUMED_OUTPUT, Caller
 from hyperllm.llm.chat import Message, ScriptedChat
 from hyperllm.llm.chats import make_chat
+from hyperllm.llm.gate import Gate
 from hyperllm.llm.ledger import Ledger
 from hyperllm.llm.prices import Price
 from hyperllm.scale import asking as room
@@ -236,6 +239,29 @@ def test_one_budget_stops_all_workers(tmp_path: Path, ledger: Ledger, desk: Any)
     assert tally.price_usd == pytest.approx(standing.spent_usd)
 
 
+def test_questions_that_workers_gave_no_end_leave_the_set_incomplete(
+    tmp_path: Path, ledger: Ledger, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(Desk):
+        def watched(self, work: Any, show: Any) -> Any:
+            return work()
+
+    def through(paths: list[Path], worker: Any, made_with: Any, **needs: Any) -> Generator[pa.Table]:
+        yield worker(*made_with)(handed(paths)).slice(1)  # a question is lost
+
+    monkeypatch.setattr(room, "opened_book", lambda *told: nullcontext(Watched(desk.actor)))
+    monkeypatch.setattr(room, "through", through)
+    questions = [asker().item(about, text) for about, text in TEXTS.items()]
+    asking = RayAsking(tmp_path, CONFIG, HERE)
+    outcome = asking(Caller(ledger, Gate(1)), asker(), iter(questions), total=4)
+    assert outcome.stopped is not None
+    assert outcome.stopped.startswith("1 of 4 questions")
+    assert not outcome.complete
+    again = asking(Caller(ledger, Gate(1)), asker(), iter(questions), total=4)
+    assert again.complete
+    assert again.verdicts == {"done": 4}
+
+
 def test_workers_share_the_rates_and_the_places() -> None:
     assert Crew.of(HERE, 9) == Crew(2, 4)
     assert Crew.of(HERE, 1) == Crew(1, 1)
@@ -260,6 +286,7 @@ def test_what_needs_no_cluster_says_so(tmp_path: Path, config: ExtractConfig, to
 
 VLLM = ExtractConfig(llm="vllm:some/model", max_tokens=50)
 PRICE = Price(1.0, 2.0, "a test")
+LONG = "The decoder prompt (length 5000)"
 
 
 class Spelling:
@@ -307,7 +334,7 @@ def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, led
     spoilt = {"i1": "I would rather not", "i2": "RuntimeError: out of memory"}
     texts = {name: TEXTS[name] for name in ("i0", "i1", "i2")}
     with block(tmp_path, texts, VLLM) as paths:
-        assert through_engine(engine, desk, paths, spoilt) == (3, 1)
+        assert through_engine(engine, desk, paths, spoilt) == (3, 2), "a second pass is needed"
         assert through_engine(engine, desk, paths, {}) == (2, 0), "i1 is repaired, i2 asked again"
         assert through_engine(engine, desk, paths, {}) == (0, 0)
     (tally,) = ledger.tallies()
@@ -318,13 +345,20 @@ def test_an_engines_answers_are_recorded_judged_and_repaired(tmp_path: Path, led
 
 @pytest.mark.parametrize(
     ("fault", "verdict"),
-    [("RuntimeError: out of memory", "unanswered"), ("VLLMValidationError: the prompt is too long", "quarantined")],
+    [
+        ("RuntimeError: out of memory", "unanswered"),
+        ("ValueError: Failed to convert the grammar", "unanswered"),
+        ("VLLMValidationError: temperature must be non-negative (parameter=temperature, value=-1)", "unanswered"),
+        (f"VLLMValidationError: {LONG} is longer than the maximum model length of 4096.", "quarantined"),
+        (f"ValueError: {LONG} is longer than the maximum model length of 4096.", "quarantined"),
+        ("VLLMValidationError: This model's maximum context length is 4096 tokens. However, …", "quarantined"),
+    ],
 )
 def test_a_block_without_any_answer_says_why(
     tmp_path: Path, ledger: Ledger, desk: Any, fault: str, verdict: str
 ) -> None:
     with block(tmp_path, {"i0": TEXTS["i0"]}, VLLM) as paths:
-        assert through_engine(Engine(VLLM), desk, paths, {"i0": fault}) == (1, 0)
+        assert through_engine(Engine(VLLM), desk, paths, {"i0": fault}) == (1, int(verdict == "unanswered"))
         assert ledger.verdict(asker(VLLM).item("i0", TEXTS["i0"]).key) == (verdict, fault)
 
 
@@ -374,6 +408,12 @@ def test_an_engine_is_on_gpus_or_built_for_processors(
 def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be opened as a model"):
         tokenizer(str(tmp_path))
+
+
+def test_without_transformers_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match="pip install transformers"):
+        tokenizer("some/model")
 
 
 def test_the_cause_is_found_in_a_report() -> None:

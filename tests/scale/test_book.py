@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hyperllm.errors import ConfigError, ProviderUnavailable
 from hyperllm.llm.chat import Reply
 from hyperllm.llm.ledger import Call, Ledger
 from hyperllm.scale import book as room
-from hyperllm.scale.book import Answered, Book, Failed, Judged, Refused
+from hyperllm.scale.book import SILENT_S, Answered, Book, Failed, Judged, Refused
 
 REPLY = Reply("yes", 10, 5)
 
@@ -32,6 +34,28 @@ def path(tmp_path: Path) -> Generator[Path]:
     with Ledger.opened(tmp_path / "calls.sqlite") as ledger:
         ledger.settle()
         yield tmp_path / "calls.sqlite"
+
+
+@dataclass
+class Clock:
+    """What the book takes for the time."""
+
+    now: float = 0.0
+
+    async def passes(self, seconds: float, book: Book, *living: str) -> None:
+        """These give signs of life meanwhile."""
+        for _ in range(5):
+            self.now += seconds / 5
+            for who in living:
+                await book.alive(who)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
 def states(path: Path) -> list[str]:
@@ -136,26 +160,60 @@ def test_a_dead_worker_gives_back_what_was_set_aside_for_it(path: Path) -> None:
     run(work())
 
 
-def test_a_worker_that_never_comes_back_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "SILENT_S", 0.05)
-
+def test_a_worker_that_never_comes_back_holds_nobody_up(path: Path, clock: Clock) -> None:
     async def work() -> None:
         book = Book(path, most=1.0)
         lost = await book.begin(call(1), 0.8, who="lost")
         dead = asyncio.create_task(book.begin(call(2), 0.8, who="lost"))
         waiting = asyncio.create_task(book.begin(call(3), 0.8, who="living"))
-        await book.alive("living")
-        await asyncio.sleep(0.03)
-        await book.alive("living")
+        await asyncio.sleep(0)
+        await clock.passes(SILENT_S, book, "living")
         assert not waiting.done(), "it may yet answer"
-        await asyncio.sleep(0.03)
-        await book.alive("living")
+        await clock.passes(1.0, book, "living")
         row = await asyncio.wait_for(waiting, 1.0)
-        assert await dead is None, "nobody waits for it"
+        assert not dead.done(), "nobody waits for it"
         assert states(path) == ["lost", "sent"]
         await book.tell([Answered(lost, REPLY, 0.3, 9.0), Answered(row, REPLY, 0.2, 0.1)])
         assert states(path) == ["answered", "answered"], "it was alive after all, and is paid for"
         assert (await book.close()).spent_usd == pytest.approx(0.5)
+
+    run(work())
+
+
+def test_a_worker_that_was_taken_for_dead_as_it_waited_gets_its_turn(path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        book = Book(path, most=1.0)
+        row = await book.begin(call(1), 0.8, who="living")
+        waiting = asyncio.create_task(book.begin(call(2), 0.5, who="paused"))
+        await asyncio.sleep(0)
+        await clock.passes(SILENT_S + 1.0, book, "living")
+        await book.tell([Answered(row, REPLY, 0.1, 0.1)])
+        await asyncio.sleep(0)
+        assert not waiting.done(), "there is room, which the living may need"
+        await book.alive("paused")
+        assert await asyncio.wait_for(waiting, 1.0) is not None
+        standing = await book.close()
+        assert not standing.out_of_budget
+        assert standing.failure is None
+
+    run(work())
+
+
+def test_a_book_that_stood_still_takes_nobody_for_dead(path: Path, clock: Clock) -> None:
+    async def work() -> None:
+        book = Book(path)
+        for number, who in enumerate(("a", "b", "c")):
+            await book.begin(call(number), 0.0, who=who)
+            await book.alive(who)
+        clock.now += 2 * SILENT_S
+        await book.begin(call(3), 0.0, who="a")
+        await book.alive("a")
+        await book.tell([])
+        assert states(path) == ["sent"] * 4
+        await clock.passes(SILENT_S + 1.0, book, "a", "b")
+        await book.tell([])
+        assert states(path) == ["sent", "sent", "lost", "sent"], "c is dead, as it turns out"
+        await book.close()
 
     run(work())
 

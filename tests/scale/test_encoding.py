@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from hyperllm.extraction.encode import encode
 from hyperllm.extraction.vector_store import VectorStore
 from hyperllm.llm.hashing import HashEncoder
 from hyperllm.scale import encoding as room
+from hyperllm.scale.asking import Crew
 from hyperllm.scale.blocks import TRIES, Attempts
 from hyperllm.scale.cluster import Cluster
-from hyperllm.scale.encoding import EncodingWorker, RayEncoding, Recipe
+from hyperllm.scale.encoding import EncodingWorker, RayEncoding, Recipe, RemoteModel
 
 HERE = Cluster(cpus=2, gpus=0, node="here")
 TEXTS = ["a lamp", "", "a rug", "a lamp", "a vase", "a rug", "a chair"]
@@ -53,6 +56,34 @@ def test_vectors_are_the_plain_ones_and_each_text_is_encoded_once(tmp_path: Path
     assert np.array_equal(again, expected)
     assert len(encoded) == 4
     assert heard == [(3, 4), (4, 4)]
+
+
+class Stopped:
+    """The desk of a book that began nothing more while a worker was at its block."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask(self, method: str, *values: Any) -> list[Any]:
+        self.asked.append(method)
+        return []
+
+    def hearing(self, who: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @property
+    def actor(self) -> Any:
+        return SimpleNamespace(begin=SimpleNamespace(remote=self.begin))
+
+    async def begin(self, *values: Any) -> None:
+        self.asked.append("begin")
+
+
+def test_a_worker_ends_its_block_where_another_one_stopped_all() -> None:
+    book: Any = Stopped()
+    remote = RemoteModel("http://localhost:1/v1", None, "", None, Crew(2, 2), book)
+    assert list(EncodingWorker(Recipe("some-model", "", remote)).made([{"key": b"k", "text": "a lamp"}])) == []
+    assert book.asked == ["lease", "begin", "tell"], "it says nothing of its own"
 
 
 def test_a_text_that_kills_is_told_by_its_beginning(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hyperllm.errors import ConfigError, HyperLLMError, ProviderError, ProviderRefused, ProviderUnavailable
 from hyperllm.extraction import ask
@@ -195,13 +196,16 @@ class RayAsking:
         with opened_book(self.workspace / LEDGER, self.cluster, caller) as book:
             tables = book.watched(lambda: self._ends(paths, crew, caller, book), show)
             standing: Standing = book.ask("close")
-        _count(tables, caller.ledger, outcome)
+        handed_out = sum(pq.read_metadata(path).num_rows for path in paths)
+        unended = handed_out - _count(tables, caller.ledger, outcome)
         show(standing)
         caller.budget.spent = standing.spent_usd
         if standing.failure is not None:
             raise standing.failure
         if standing.out_of_budget:
             outcome.stopped = ask.over_budget(caller.budget)
+        elif unended:
+            outcome.stopped = f"{unended:,} of {handed_out:,} questions came back from the workers without an end"
 
     def _ends(self, paths: Sequence[Path], crew: Crew, caller: Caller, book: Desk) -> list[pa.Table]:
         if self.config.llm.startswith(VLLM):
@@ -233,13 +237,16 @@ def _show(progress: Progress | None, caller: Caller, found: Outcome, standing: S
         progress(found.found_done + standing.ended, total, told(standing.input_tokens, standing.output_tokens, spent))
 
 
-def _count(tables: Sequence[pa.Table], ledger: Ledger, outcome: Outcome) -> None:
-    """Add the ends that workers handed back; equal questions that another one had end as that one's."""
+def _count(tables: Sequence[pa.Table], ledger: Ledger, outcome: Outcome) -> int:
+    """Add the ends that workers handed back, and return how many; equal questions that another one had end as its."""
+    ended = 0
     for table in tables:
         for row in table.to_pylist():
             found = (row["verdict"], row["reason"]) if row.get("verdict") else ledger.verdict(row["key"])
             if found is not None:
                 outcome.count(row["kind"], row["about"], *found)
+                ended += 1
+    return ended
 
 
 class AskingWorker(BlockWorker):

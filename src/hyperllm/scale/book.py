@@ -12,6 +12,7 @@ Knows rows, questions and dollars. Does not know what is asked, nor Ray: it is a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ from hyperllm.llm.ledger import Call, Ledger, Stored, Verdict
 
 SILENT_S = 30.0
 """After so long without a sign of life a worker is taken for dead; should it answer all the same, that is written."""
+STILL_S = SILENT_S / 2
+"""After so long without a sign of life of anybody it is the book that stood still: each gives one every few seconds."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ class Book:
         self._asking: dict[bytes, str] = {}
         """Questions that a worker has, and whom each is about."""
         self._heard: dict[str, float] = {}
-        """When each worker gave its last sign of life."""
+        """When each worker gave its last sign of life; those taken for dead are not in it."""
+        self._risen = asyncio.Event()
+        """Somebody is heard who was not in it."""
         self._read = self._wrote = 0
         """Tokens."""
         self._ended = 0
@@ -173,28 +178,40 @@ class Book:
 
     async def alive(self, who: str) -> None:
         """A worker's sign of life, due every few seconds while it asks; those without one are looked for meanwhile."""
-        now = self._heard[who] = time.monotonic()
+        now = self._hear(who)
         for silent in [other for other, heard in self._heard.items() if now - heard > SILENT_S]:
             del self._heard[silent]
             self._lose(self._sent.of(silent))
 
+    def _hear(self, who: str) -> float:
+        """When that is; where nobody was heard for long, it was this process that stood still, and nobody is dead."""
+        now = time.monotonic()
+        if now - max(self._heard.values(), default=now) > STILL_S:
+            self._heard = dict.fromkeys(self._heard, now)
+        if who not in self._heard:
+            self._risen.set()
+            self._risen = asyncio.Event()
+        self._heard[who] = now
+        return now
+
     async def begin(self, call: Call, cost: float, news: Sequence[News] = (), who: str = "") -> int | None:
         """A row for a call that may cost so much, settled; None where the budget has no room for it, or all shall stop.
 
-        Waits while calls on their way may still make room; a worker (``who``) that dies meanwhile gets nothing.
-        ``news`` of earlier calls is written with it.
+        Waits while calls on their way may still make room; a worker (``who``) that is taken for dead meanwhile gets it
+        when it is heard again. ``news`` of earlier calls is written with it.
         """
         self._write(news)
         if self._over:
             return None
-        self._heard[who] = time.monotonic()
+        self._hear(who)
         try:
             await self._budget.reserve(cost)
+            while who not in self._heard:
+                self._budget.release(cost)
+                await self._risen.wait()
+                await self._budget.reserve(cost)
         except BudgetReached:
             self._broke = True
-            return None
-        if who not in self._heard:
-            self._budget.release(cost)
             return None
         row = self._ledger.begin(call)
         self._sent.add(row, _OnItsWay(call.question, cost, who))

@@ -23,6 +23,7 @@ from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.extraction.corpus import Texts, in_blocks
 from hyperllm.extraction.encode import Matrix, Progress, label, put_together
 from hyperllm.extraction.vector_store import VectorStore, key
+from hyperllm.llm.caller import BudgetReached
 from hyperllm.llm.encoder import TextEncoder
 from hyperllm.llm.encoders import make_encoder
 from hyperllm.llm.ledger import NAME as LEDGER
@@ -200,6 +201,8 @@ class EncodingWorker(BlockWorker):
             model = OpenAIEncoder(self._recipe.name, at, caller, remote.dimensions, series=remote.series)
             try:
                 return model.encode(texts)
+            except BudgetReached:  # the book begins nothing more: another worker stopped all
+                return None
             except HyperLLMError as error:
                 remote.book.ask("stop", type(error).__name__, str(error))
                 return None

@@ -2,8 +2,9 @@
 
 The engine takes requests by the thousand and orders them by itself, so nothing here is awaited one by one: of a block
 of questions the open ones are put on record together, go through vLLM, and their replies are written together. Repairs
-are a second pass, over what the first left open. A worker that dies costs its blocks' generations, which cost time and
-no money. Knows the engine's requests and answers, and where engines run. Does not know what a question says.
+are a second pass, over what the first left open; what failed in the first is asked once more in it. A worker that dies
+costs its blocks' generations, which cost time and no money. Knows the engine's requests and answers, and where engines
+run. Does not know what a question says.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from hyperllm.scale.book import Answered, Failed, Judged, Known, News, Refused
 from hyperllm.scale.cluster import Cluster, data_of_ray
 
 TURNS = 2
-"""Passes, too: what one leaves open, the next one repairs."""
+"""Passes, too: what one leaves open, the next one repairs, and what failed in one, the next one asks again."""
 FAULT = "__inference_error__"
 """Where Ray puts why a row has no answer; it hands such a row on as it was, past `Engine.answer`."""
-REFUSALS = ("VLLMValidationError:", "ValueError:")
-"""How a fault begins that lies in the question, such as too long a prompt: asked again, it would be the same."""
+TOO_LONG = re.compile(r"(VLLMValidation|Value)Error: .*(maximum model length|maximum context length)")
+"""The fault that lies in the question: asked again, it would be the same. Any other may lie in the settings."""
 PART = 0.2
 """Of a processor, for each step on the way through an engine that has no GPU: all of them fit on one."""
 
@@ -106,10 +107,14 @@ class Engine:
 @cache
 def tokenizer(model: str) -> Any:
     """The tokenizer of a model; raises `ConfigError` where there is none, or none that knows how to chat."""
-    from transformers import AutoTokenizer
-
     try:
+        from transformers import AutoTokenizer
+
         found: Any = AutoTokenizer.from_pretrained(model)
+    except ImportError as error:
+        raise ConfigError(
+            f"vllm:MODEL makes its prompts here, where {error.name or error} is missing: pip install transformers"
+        ) from None
     except (OSError, ValueError) as error:
         told = str(error).strip().splitlines()[0]
         raise ConfigError(f"{model!r} cannot be opened as a model of the Hub or a folder: {told}") from None
@@ -248,15 +253,16 @@ class Written:
     book: Any
 
     def __call__(self, answers: pa.Table) -> pa.Table:
-        """How many of them leave their question ``open``."""
+        """How many of them leave their question ``open``, to be repaired or asked again."""
         news = [one for row in answers.to_pylist() for one in self._news(row)]
         self.book.ask("tell", news)
-        return pa.table({"open": [len(answers) - sum(isinstance(one, Judged) for one in news)]})
+        ended = sum(isinstance(one, Judged) and one.verdict != "unanswered" for one in news)
+        return pa.table({"open": [len(answers) - ended]})
 
     def _news(self, row: Mapping[str, Any]) -> Iterator[News]:
         question = self.engine.question(row)
         if fault := row[FAULT]:
-            refused = fault.startswith(REFUSALS)
+            refused = TOO_LONG.match(fault) is not None
             yield Refused(row["row"], fault, 0, 0, None, 0.0) if refused else Failed(row["row"], fault, 0.0)
             yield Judged(self.engine.asker.call(question, 1), "quarantined" if refused else "unanswered", fault)
             return
