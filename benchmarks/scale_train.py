@@ -276,6 +276,7 @@ def killed(given: argparse.Namespace) -> None:
     workspace, epochs = given.workspace, given.epochs
     options = [f"epochs={epochs}", f"patience={epochs}", "checkpoint_every_s=0", "meta_epochs=1", "experts=4"]
     words = [sys.executable, "-m", "hyperllm", "train", str(workspace), "--ray", "--workers", "2"]
+    words += ["--replicas", "2", "--share-graph"] if given.share_graph else []
     for option in options:
         words += ["--set", option]
     for run, lose in (("undisturbed", False), ("disturbed", True)):
@@ -336,6 +337,7 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--double", action="store_true")
+    parser.add_argument("--share-graph", action="store_true", help="for killed: two replicas that share the graph")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--replicas", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -78,7 +78,8 @@ def joined(address: str | None = None, *, cpus: int | None = None) -> Generator[
     address = address or os.environ.get("RAY_ADDRESS") or HERE
     folder = tempfile.mkdtemp(prefix="hyperllm-ray-") if address == HERE else None
     try:
-        _start(ray, address, folder, cpus)
+        with _hushed():
+            _start(ray, address, folder, cpus)
         yield _cluster(ray)
     finally:
         ray.shutdown()
@@ -124,6 +125,19 @@ def _start(ray: Any, address: str, folder: str | None, cpus: int | None) -> None
             f"no Ray answers at {address!r} ({_first_line(error)}); start one with `ray start --head`, or say --ray "
             "alone to start one on this machine"
         ) from None
+
+
+@contextmanager
+def _hushed() -> Generator[None]:
+    """What is written to standard error meanwhile is lost: Ray's core says there what level of logging it was told."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _first_line(error: Exception) -> str:
