@@ -27,7 +27,7 @@ from typing import Any
 
 import polars as pl
 from calls import shop
-from worlds import table
+from worlds import below, table
 
 from hyperllm.extraction.config import ExtractConfig
 from hyperllm.extraction.encode import embed
@@ -47,27 +47,6 @@ def server(latency_s: float, slots: int) -> Iterator[str]:
             process.terminate()
 
 
-def asking_workers(root: int) -> list[int]:
-    """The processes below ``root`` in which Ray runs our worker, by the name that Ray gives them."""
-    parent: dict[int, int] = {}
-    named: list[int] = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if b"MapWorker" in (folder / "cmdline").read_bytes():
-                    named.append(int(folder.name))
-            except OSError:  # it ended meanwhile
-                continue
-
-    def ours(pid: int) -> bool:
-        while pid > 1 and pid != root:
-            pid = parent.get(pid, 0)
-        return pid == root
-
-    return [pid for pid in named if ours(pid)]
-
-
 @contextmanager
 def killing(every_s: float, seed: int, kills: list[float], most: int) -> Iterator[None]:
     """Kill one of our workers now and then, at random moments."""
@@ -75,7 +54,7 @@ def killing(every_s: float, seed: int, kills: list[float], most: int) -> Iterato
 
     def work() -> None:
         while len(kills) < most and not stop.wait(every_s * rng.uniform(0.5, 1.5)):
-            if workers := asking_workers(os.getpid()):
+            if workers := below(os.getpid(), "MapWorker"):
                 os.kill(rng.choice(workers), signal.SIGKILL)
                 kills.append(time.monotonic())
 

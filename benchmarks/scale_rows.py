@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from worlds import ids, peak_mb, resident_mb, shop
+from worlds import ids, optimise, peak_mb, resident_mb, shop
 
 from hyperllm.backbones import HGCF
 from hyperllm.data.interactions import Pairs
@@ -68,11 +68,7 @@ def measured(crew: Any, given: argparse.Namespace) -> dict[str, float]:
         for number in range(1 + TIMED):
             if number == 1:  # the first one warms up
                 began, before = time.monotonic(), sent(grid)
-            for optimizer in framework.optimizers:
-                optimizer.zero_grad()
-            (torch.stack(list(framework.losses(next(batches)).values())).sum() / processes).backward()
-            for optimizer in framework.optimizers:
-                optimizer.step()
+            optimise(framework, next(batches), processes=processes)
         step_s, rows = (time.monotonic() - began) / TIMED, (sent(grid) - before) / TIMED
         own = crew.columns.own(torch.empty(1, given.dim)).shape[1] if grid is not None else given.dim
     paper = Step((Branch(world.graph.nodes, given.batch),), world.graph.nodes).rows_shared(own, HGCF().config.layers)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from worlds import below, optimise
 
 from hyperllm import artifacts
 from hyperllm.backbones import BACKBONES
@@ -117,7 +118,7 @@ def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
             framework = Integration(world, BACKBONES[name](), HyperLLMConfig(**{**HYPER, "variant": "structural"}))
         if not isinstance(crew, Alone):
             crew.prepare(framework)
-        processes = 1 if isinstance(crew, Alone) else crew.grid.world.size  # each answers for its share of the loss
+        processes = 1 if isinstance(crew, Alone) else crew.grid.world.size
         batches = framework.batches(1)
         began = before = 0.0
         paper: list[int] = []
@@ -125,11 +126,7 @@ def stepped(workspace: Path, name: str, kind: str, crew: Any) -> dict[str, Any]:
             if number == 1:  # the first one warms up
                 began, before = time.monotonic(), sums(crew)
             batch = next(batches)
-            for optimizer in framework.optimizers:
-                optimizer.zero_grad()
-            (torch.stack(list(framework.losses(batch).values())).sum() / processes).backward()
-            for optimizer in framework.optimizers:
-                optimizer.step()
+            optimise(framework, batch, processes=processes)
             paper.append(on_paper(framework, batch))
         spent, numbers = (time.monotonic() - began) / TIMED, (sums(crew) - before) / TIMED
     return {"step_s": spent, "numbers": numbers, "formula": sum(paper[1:]) / TIMED}
@@ -303,32 +300,11 @@ def lost_one(process: subprocess.Popen[bytes], work: Path, wanted: int) -> int:
         kept = artifacts.peek(work / ".checkpoint-phase2")
         reached = 0 if kept is None else len(kept.facts["epochs"])
         if reached >= wanted:
-            worker = max(pid for pid in below(process.pid) if "TrainWorker" in words_of(pid))
+            worker = max(below(process.pid, "TrainWorker"))
             os.kill(worker, signal.SIGKILL)
             return reached
         time.sleep(0.1)
     sys.exit("training ended before a worker could be killed")
-
-
-def below(root: int) -> list[int]:
-    """All descendants of a process."""
-    parent = {int(path.name): ppid(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
-    found = [pid for pid, above in parent.items() if above == root]
-    return found + [inner for pid in found for inner in below(pid)]
-
-
-def ppid(path: Path) -> int:
-    try:
-        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return -1
-
-
-def words_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def main() -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hyperllm.data.interactions import Pairs
 from hyperllm.data.split import Split
 from hyperllm.data.tags import TagGraph
 from hyperllm.frameworks import Base, Integration
-from hyperllm.frameworks.base import Batch
+from hyperllm.frameworks.base import Batch, Framework
 from hyperllm.ids import Rows, Vocabulary
 from hyperllm.training.average import WeightAverage
 
@@ -75,6 +76,26 @@ def peak_mb(*, forget: bool = False) -> float:
     return found
 
 
+def below(root: int, words: str) -> list[int]:
+    """The descendants of a process whose command line has these words; Ray writes there what a worker does."""
+    parent: dict[int, int] = {}
+    named: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if words.encode() in (folder / "cmdline").read_bytes():
+                named.append(int(folder.name))
+        except OSError:  # it ended meanwhile
+            continue
+
+    def ours(pid: int) -> bool:
+        while pid > 1 and pid != root:
+            pid = parent.get(pid, 0)
+        return pid == root
+
+    return [pid for pid in named if ours(pid)]
+
+
 def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:
     """Median seconds of one call, after one to warm up."""
     work()
@@ -86,16 +107,21 @@ def seconds(work: Callable[[], object], *, repeats: int = 5) -> float:
     return statistics.median(times)
 
 
+def optimise(framework: Framework, batch: Batch, *, processes: int = 1) -> None:
+    """One optimisation step, in one of so many processes, each of which answers for its share of the loss."""
+    for optimizer in framework.optimizers:
+        optimizer.zero_grad()
+    (torch.stack(list(framework.losses(batch).values())).sum() / processes).backward()
+    for optimizer in framework.optimizers:
+        optimizer.step()
+
+
 def stepper(framework: Base | Integration) -> Callable[[Batch], None]:
-    """One optimisation step on a batch, the weight average included."""
+    """The same with the weight average."""
     average = WeightAverage(framework, decay=0.99)
 
     def step(batch: Batch) -> None:
-        for optimizer in framework.optimizers:
-            optimizer.zero_grad()
-        sum(framework.losses(batch).values()).backward()  # type: ignore[union-attr]
-        for optimizer in framework.optimizers:
-            optimizer.step()
+        optimise(framework, batch)
         average.update()
 
     return step

@@ -88,6 +88,10 @@ class Asker:
         key = self._key(self._about_users, text)
         return Question("user", about, key, self.prompts.user, text, USER_SCHEMA, read_user)
 
+    def of(self, kind: str, about: str, text: str) -> Question[Any]:
+        """The question of this kind."""
+        return (self.item if kind == "item" else self.user)(about, text)
+
     @cached_property
     def _about_items(self) -> bytes:
         return self._hash("item", self.prompts.item)

@@ -303,7 +303,7 @@ class AskingWorker(BlockWorker):
             self._book.ask("stop", type(error).__name__, str(error))
 
     def _question(self, row: dict[str, Any]) -> Question[Any]:
-        return (self._asker.item if row["kind"] == "item" else self._asker.user)(row["about"], row["text"])
+        return self._asker.of(row["kind"], row["about"], row["text"])
 
 
 def _remember(ledger: Echo, call: Call, known: Known) -> None:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hyperllm.errors import ConfigError, HyperLLMError
@@ -85,6 +86,16 @@ def joined(address: str | None = None, *, cpus: int | None = None) -> Generator[
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch(workspace: Path) -> Generator[Path]:
+    """A hidden folder of a workspace, for what Ray writes down of a run and nobody reads; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=".ray-", dir=workspace.resolve()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def data_of_ray() -> Any:

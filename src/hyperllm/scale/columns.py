@@ -132,9 +132,7 @@ class Grid:
     def of(cls, replicas: int, device: torch.device) -> Grid:
         """Of all processes of this start of torch.distributed, as so many crews."""
         rank, size, traffic = dist.get_rank(), dist.get_world_size(), Traffic()
-        if replicas < 1 or size % replicas:
-            raise ConfigError(f"{size} processes cannot be {replicas} replicas of equal size; choose a divisor")
-        crew = size // replicas
+        crew = crew_size(size, replicas)
 
         def joined(members: Sequence[Sequence[int]], place: int) -> Group:
             made = [dist.new_group(list(ranks)) for ranks in members]  # every process must make every group
@@ -150,6 +148,13 @@ class Grid:
     def traffic(self) -> Traffic:
         """Of all its groups."""
         return self.world.traffic
+
+
+def crew_size(processes: int, replicas: int) -> int:
+    """How many of the processes are one replica; raises `ConfigError` where it would not be the same in all."""
+    if replicas < 1 or processes % replicas:
+        raise ConfigError(f"{processes} processes cannot be {replicas} replicas of equal size; choose a divisor")
+    return processes // replicas
 
 
 def bounds(count: int, parts: int) -> list[slice]:

@@ -63,7 +63,7 @@ class Engine:
 
     def question(self, row: Mapping[str, Any]) -> Question[Any]:
         """The question of a row of a block."""
-        return (self.asker.item if row["kind"] == "item" else self.asker.user)(row["about"], row["text"])
+        return self.asker.of(row["kind"], row["about"], row["text"])
 
     def request(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the engine is handed for a row with its messages as JSON; its other columns travel along.

@@ -19,7 +19,7 @@ from hyperllm.errors import ConfigError
 from hyperllm.experiments.train import TrainedRun, TrainRequest, chosen_device, configured
 from hyperllm.experiments.train import train as work
 from hyperllm.frameworks.train import Progress
-from hyperllm.scale.columns import Grid
+from hyperllm.scale.columns import Grid, crew_size
 from hyperllm.scale.crew import SpreadCrew
 
 SHARED = ("base", "hyperllm")
@@ -70,11 +70,7 @@ class Division:
         """Raise `ConfigError` where so many processes cannot do what is asked, before any is started."""
         if request.baseline is not None:
             raise ConfigError(f"--baseline {request.baseline} is no matter for several processes; start it in one.")
-        crew, more = divmod(processes, self.replicas)
-        if more:
-            raise ConfigError(
-                f"{processes} processes cannot be {self.replicas} replicas of equal size; choose a divisor"
-            )
+        crew = crew_size(processes, self.replicas)
         found = configured(request)
         if crew > 1 and found is not None and (found.framework not in SHARED or found.framework_config.compat):
             raise ConfigError(

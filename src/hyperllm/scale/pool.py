@@ -8,9 +8,7 @@ they need. Does not know what is searched.
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +20,7 @@ from typing import Any
 
 from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.experiments.trial import Training, Trial
-from hyperllm.scale.cluster import Cluster
+from hyperllm.scale.cluster import Cluster, scratch
 from hyperllm.training.report import Epoch, FitReport
 
 AT_ONCE = 4
@@ -67,7 +65,7 @@ class RayPool:
             if (first := next(trainings, None)) is None:
                 return  # and Tune, which would look for its own record, is not asked
             asked = _searcher(chain([first], trainings), ended)
-            with _scratch(self.workspace) as folder, _own_handlers():
+            with scratch(self.workspace) as folder, _own_handlers():
                 tune.run(
                     _work,
                     search_alg=asked,
@@ -148,16 +146,6 @@ def _trial(result: dict[str, Any] | None) -> Trial:
     if "error" in result:
         raise result["error"]
     return result["trial"]
-
-
-@contextmanager
-def _scratch(workspace: Path) -> Generator[Path]:
-    """A folder that is gone afterwards."""
-    folder = tempfile.mkdtemp(prefix=".ray-", dir=workspace.resolve())
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

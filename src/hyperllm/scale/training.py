@@ -7,8 +7,6 @@ Knows how a request goes to workers, how they are watched, and what comes back. 
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import threading
 import warnings
 from collections.abc import Generator
@@ -21,7 +19,7 @@ from hyperllm.errors import ConfigError, HyperLLMError
 from hyperllm.experiments.train import TrainedRun, TrainRequest, planned
 from hyperllm.frameworks.train import Progress
 from hyperllm.scale import launch
-from hyperllm.scale.cluster import joined
+from hyperllm.scale.cluster import joined, scratch
 from hyperllm.scale.launch import Division
 from hyperllm.training.report import Epoch, FitReport
 
@@ -73,21 +71,18 @@ def _run(told: dict[str, Any], count: int, *, on_gpus: bool) -> TrainedRun | _Fa
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    scratch = tempfile.mkdtemp(prefix=".ray-", dir=told["workspace"])
-    try:
+    with scratch(told["workspace"]) as folder:
         trainer = TorchTrainer(
             _work,
             train_loop_config=told,
             torch_config=TorchConfig(backend="nccl" if on_gpus else "gloo"),
             scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpus),
-            run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=RESTARTS)),
+            run_config=RunConfig(storage_path=str(folder), failure_config=FailureConfig(max_failures=RESTARTS)),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ended: Any = trainer.fit().return_value
             return ended
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _work(told: dict[str, Any]) -> TrainedRun | _Failed:
